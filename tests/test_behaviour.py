@@ -1,6 +1,7 @@
 """What users were promised by name: tokens in content, roles, speakers, prefills, masks."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -234,3 +235,90 @@ def test_what_has_no_place_is_an_error_unless_strict_is_off() -> None:
             rc.format(name).render(messages, **arguments)
         rendering = rc.format(name).render(messages, strict=False, **arguments)
         assert ("error", code) in {record[:2] for record in rendering.lost}
+
+
+@pytest.mark.parametrize(
+    ("name", "stop"),
+    [
+        ("chatml", ("<|im_end|>",)),
+        ("llama-2", ("</s>",)),
+        ("mistral-v3", ("</s>",)),
+        ("harmony", ("<|return|>", "<|call|>")),
+        ("glm-4", ("<|user|>", "<|observation|>")),
+        ("metharme", ("</s>", "<|user|>")),
+        ("alpaca", ("</s>", "### Instruction:")),
+        ("vicuna", ("</s>", "USER:")),
+        ("mistral-v1", ("</s>", "[INST]")),
+        ("zephyr", ("</s>", "<|user|>")),
+    ],
+)
+def test_what_ends_generation_is_the_end_or_the_header_that_follows(
+    name: str, stop: tuple[str, ...]
+) -> None:
+    fmt = rc.format(name)
+    assert fmt.render([USER], add_generation_prompt=True).stop == stop
+    assert fmt.render([USER, {"role": "assistant", "content": "Yes"}]).stop == stop
+    prefill = [USER, {"role": "assistant", "content": "Yes"}]
+    assert fmt.render(prefill, continue_final_message=True).stop == stop
+
+
+def test_a_system_prompt_under_a_plain_header_stops_a_model_too() -> None:
+    messages = [{"role": "system", "content": "S"}, USER]
+    rendering = rc.format("zephyr").render(messages, add_generation_prompt=True)
+    assert rendering.stop == ("</s>", "<|system|>", "<|user|>")
+
+
+SCRIPT = """
+title = "Script"
+eos_token = "<eos>"
+
+[turn]
+open = "{speaker}: "
+body = "{content}"
+gap = "\\n"
+
+[turn.owner]
+open = "* "
+
+[turn.client]
+
+[turn.model]
+end = "%s"
+
+[turn.tool]
+open = "Result of {call_name}: "
+"""
+PLAY = {"stage": "client", ("stage", "Ann"): "model", ("stage", "Cy"): "model"}
+
+
+def script(tmp_path: Path, end: str) -> Format:
+    path = tmp_path / "script.toml"
+    path.write_text(SCRIPT % end, encoding="utf-8")
+    return rc.format(path)
+
+
+@pytest.mark.parametrize(("end", "tokens"), [("{eos_token}", ("<eos>",)), ("", ())])
+def test_headers_of_plain_words_stop_the_speakers_they_are_not_of(
+    tmp_path: Path, end: str, tokens: tuple[str, ...]
+) -> None:
+    fmt = script(tmp_path, end)
+    messages = [{"role": "stage", "name": "Bob", "content": "Well?"}]
+    messages.append({"role": "stage", "name": "Ann", "content": "Well."})
+
+    def stop(speaker: Any, messages: list[dict[str, Any]] = messages) -> tuple[str, ...]:
+        return fmt.render(messages, cast=PLAY, speaker=speaker).stop
+
+    assert stop(("stage", "Ann")) == (*tokens, "Bob:", "Cy:")
+    assert stop(("stage", "Cy")) == (*tokens, "Bob:", "Ann:")
+    # The model writes one of its own headers first, so these do not end its turn.
+    assert stop(rc.ANY) == (*tokens, "Bob:")
+    # Who has the longer name is looked for first, or its first words would be left in the reply.
+    messages.append({"role": "stage", "name": "Mary Ann", "content": "So?"})
+    assert stop(("stage", "Cy")) == (*tokens, "Mary Ann:", "Bob:", "Ann:")
+    # Nobody has spoken for the client, so the header that it has without a name is meant.
+    alone = [{"role": "assistant", "content": "Hi"}]
+    assert stop("assistant", alone) == (*tokens, "user:", "Ann:", "Cy:")
+    called = [{"role": "tool", "name": "clock", "content": "12"}]
+    assert "Result of clock:" in stop("assistant", called)
+    assert "*" not in stop("assistant", called)
+    assert "*" in stop("assistant", [{"role": "system", "content": "S"}])

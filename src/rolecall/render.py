@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from rolecall.header import (
     writes_label,
 )
 from rolecall.lost import Lost, enforce
-from rolecall.pattern import Pattern, Piece, Value, filled, write
+from rolecall.pattern import DOCUMENT_TOKENS, Pattern, Piece, Slot, Value, filled, write
 from rolecall.plan import Plan, joins, make_plan
 from rolecall.segment import Segment
 from rolecall.turn import Turn, TurnSpec, text_of
@@ -52,6 +52,9 @@ Speaker = str | tuple[str, str] | ModelChoice
 CONTINUE_FIELDS = {"content": "content", "reasoning_content": "reasoning"}
 """What `continue_final_message` may name, and the slot behind it."""
 
+LABELS = frozenset(("role", "speaker", *DOCUMENT_TOKENS))
+"""Slots of a header that are filled whoever speaks."""
+
 
 @dataclass(frozen=True)
 class Rendering:
@@ -67,7 +70,11 @@ class Rendering:
     lost: tuple[Lost, ...]
     """What the rendering could not carry, in the order of the messages."""
     stop: tuple[str, ...]
-    """What ends the next turn of the speaker asked for: control tokens, then strings."""
+    """What ends the next turn of the speaker asked for: control tokens, then strings.
+
+    A turn without an end token is ended by the first token of the header that follows. Where
+    headers are plain words, those of the other speakers of this conversation end it too.
+    """
     opened: int | None = None
     """Of a final message that is left open: its first segment behind the generation prompt."""
 
@@ -134,6 +141,8 @@ class Walk:
         self.document = self._document_values()
         self.waiting: Turn | None = None
         """A model's turn that has no end of its own: the next header's first token ends it."""
+        self.opening: Turn | None = None
+        """The turn that the generation prompt opens; it says nothing yet."""
 
     def _document_values(self) -> dict[str, Value]:
         values: dict[str, Value] = {}
@@ -326,13 +335,10 @@ class Walk:
                 field="speaker",
             )
         spec = self._spec(author, role)
+        turn = self.silent(spec, author, role, name)
         # What the reply will weigh is not known; it may be as much as what stands before it.
-        turn = Turn(spec, author, role, name, None, weight=None if last is None else last.weight)
-        label = self.fmt.labels.get(role, (Piece(role, "role", None, "role"),))
-        turn.values["role"] = label
-        if name:
-            turn.values["name"] = (Piece(name, "name", None, "name"),)
-        turn.values["speaker"] = turn.values.get("name") or label
+        turn.weight = None if last is None else last.weight
+        self.opening = turn
         self.speakers.add(turn)
         if last is not None and joins(last, turn):
             raise OrderError(
@@ -347,6 +353,16 @@ class Walk:
         self._account_for(turn, filled(spec.header(previous), values))
         self._write(spec.prompt, values, "scaffold", None)
         return spec
+
+    def silent(self, spec: TurnSpec, author: Author, role: str, name: str | None) -> Turn:
+        """A turn of a speaker that says nothing."""
+        turn = Turn(spec, author, role, name, None)
+        label = self.fmt.labels.get(role, (Piece(role, "role", None, "role"),))
+        turn.values["role"] = label
+        if name:
+            turn.values["name"] = (Piece(name, "name", None, "name"),)
+        turn.values["speaker"] = turn.values.get("name") or label
+        return turn
 
     def _account_for(self, turn: Turn, written: Mapping[str, Value]) -> None:
         """Record what the header of a generation prompt does not say of the speaker asked for."""
@@ -428,15 +444,20 @@ def render(
     if not conversation.messages and speaker is None:
         raise ConversationError("there are no messages and nobody is to speak", field="messages")
     walk_.run(generating=speaker is not None, keep_open=keep_open)
-    final = walk_.plan.turns[-1].spec if walk_.plan.turns else None
     lost: list[Lost] = []
     if speaker is not None:
         final = walk_.generation_prompt(speaker)
         if isinstance(speaker, ModelChoice) and not lets_model_choose(fmt):
             detail = f"{fmt.name} writes nothing in a model's header that it could choose"
             lost.append(Lost("note", "speaker-fixed", None, "speaker", detail))
-    if keep_open is None and speaker is None:
-        final = fmt.spec("model", DEFAULT_ROLE["model"]) or final
+        own = walk_.opening
+    else:
+        own = walk_.plan.turns[-1] if walk_.plan.turns else None
+        final = own.spec if own is not None else None
+        default = fmt.spec("model", DEFAULT_ROLE["model"])
+        if keep_open is None and default is not None:
+            final = default
+            own = walk_.silent(default, "model", DEFAULT_ROLE["model"], None)
     segments, opened = walk_.canvas.segments, walk_.canvas.opened
     if fmt.dummy_prefix:
         segments, opened = _dummy_prefixes(segments, walk_.canvas.starts, opened)
@@ -448,7 +469,7 @@ def render(
         authors=walk_.plan.authors,
         segments=tuple(segments),
         lost=tuple(lost),
-        stop=stops(fmt, final, walk_.document),
+        stop=stops(walk_, final, own),
         opened=opened,
     )
 
@@ -539,26 +560,87 @@ def _dummy_prefixes(
     return result, moved
 
 
-def stops(fmt: Format, spec: TurnSpec | None, document: Mapping[str, Value]) -> tuple[str, ...]:
-    """What ends a turn written by `spec`: control tokens, then strings."""
+def stops(walk_: Walk, spec: TurnSpec | None, own: Turn | None) -> tuple[str, ...]:
+    """What ends a turn: control tokens, then strings, the longer ones first.
+
+    Where headers are plain words nothing keeps a model from writing on behind its end, so there the
+    headers of the other speakers end its turn too. The control token of a header ends a turn only
+    where that has no end of its own.
+
+    Args:
+        walk_: The walk over what stands before the turn.
+        spec: How the turn is written.
+        own: The turn, or None where the model chooses who speaks.
+    """
     if spec is None:
         return ()
+    fmt = walk_.fmt
     tokens: list[str] = []
     strings: list[str] = []
     # Where the last turn ends in another way, that is how a model stops; `end` is for history.
     last = spec.end if spec.final_end is None else spec.final_end
-    ends = [last, spec.call_end or ()]
-    for end in ends:
+    for end in (last, spec.call_end or ()):
         pieces: list[Piece] = []
-        write(end, document, "end", pieces.append)
+        write(end, walk_.document, "end", pieces.append)
         _first_stop(pieces, tokens, strings)
+    others = [other for other in fmt.specs if other.author not in ("owner", spec.author)]
+    unspoken = [walk_.silent(other, other.author, other.role, None) for other in others]
     if not spec.end or not (tokens or strings):
-        for other in fmt.specs:
-            if other.author in ("client", "tool"):
-                pieces = []
-                write(other.open, document, "header", pieces.append)
-                _first_stop(pieces, tokens, strings)
-    return (*dict.fromkeys(tokens), *dict.fromkeys((*strings, *fmt.stop)))
+        headers = (_header(walk_, turn, spec.author) for turn in unspoken)
+        tokens += (
+            next(p.text for p in pieces if p.control) for pieces in headers if _control(pieces)
+        )
+    mine = None if own is None else text_of(tuple(_header(walk_, own, spec.author)))
+    for turn in _others(walk_, unspoken, spec.author, choosing=own is None):
+        pieces = _header(walk_, turn, spec.author)
+        text = text_of(tuple(pieces))
+        # A string that the format gives finds its header with any white space before it.
+        if text != mine and not _control(pieces) and text.strip() not in fmt.stop:
+            _first_stop(pieces, tokens, strings)
+    strings = sorted((*strings, *fmt.stop), key=len, reverse=True)
+    return (*dict.fromkeys(tokens), *dict.fromkeys(strings))
+
+
+def _others(
+    walk_: Walk, unspoken: list[Turn], previous: Author, *, choosing: bool
+) -> Iterator[Turn]:
+    """A turn of each speaker of the conversation, and of those that could speak in any.
+
+    Args:
+        walk_: The walk over the conversation.
+        unspoken: Turns of the authors that may always follow, under no name.
+        previous: Author of the turn that they would follow.
+        choosing: Whether the model chooses who speaks. It begins with a header of its own then, so
+            only others than the model count.
+    """
+    found: dict[tuple[int, str, str], Turn] = {}
+    named = [
+        walk_.silent(spec, author, role, name)
+        for (role, name), author in walk_.conversation.cast.entries.items()
+        if name is not None and (spec := walk_.fmt.spec(author, role)) is not None
+    ]
+    for turn in (*walk_.plan.turns, *named):
+        called = turn.name or text_of(turn.values.get("call_name", ()))
+        found.setdefault((id(turn.spec), turn.role, called), turn)
+    spoken = {turn.author for turn in found.values()}
+    for turn in unspoken:
+        needed = {node.name for node in turn.spec.header(previous) if isinstance(node, Slot)}
+        # Of a header that writes a label, whoever has spoken says what it is.
+        if needed <= set(DOCUMENT_TOKENS) or (needed <= LABELS and turn.author not in spoken):
+            found.setdefault((id(turn.spec), turn.role, ""), turn)
+    return (turn for turn in found.values() if not (choosing and turn.author == "model"))
+
+
+def _header(walk_: Walk, turn: Turn, previous: Author) -> list[Piece]:
+    """The header of a turn as it is written behind a turn of the previous author."""
+    pieces: list[Piece] = []
+    header = turn.spec.header(previous)
+    write(header, {**walk_.document, **turn.values}, "header", pieces.append)
+    return pieces
+
+
+def _control(pieces: list[Piece]) -> bool:
+    return any(piece.control for piece in pieces)
 
 
 def _first_stop(pieces: list[Piece], tokens: list[str], strings: list[str]) -> None:
