@@ -301,7 +301,9 @@ def _arrays(
     unsampled = np.cumsum([0, *(not segment.sampled for segment in segments)])
     lost = [
         Lost("note", "tokenizer", None, "content", reason)
-        for reason in tokenizer.losses([run.text for run in texts], ids)
+        for reason in tokenizer.losses(
+            [run.text for run in texts], ids, [run.start for run in texts]
+        )
     ]
     detail = f"control tokens of {tokenizer.name} swallow the white space beside this text"
     lost += [

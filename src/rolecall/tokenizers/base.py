@@ -61,8 +61,43 @@ class Tokenizer(Protocol):
         """The text of ids, control tokens included."""
         ...
 
-    def losses(self, texts: Sequence[str], ids: Sequence[int]) -> list[str]:
-        """What of the texts the vocabulary does not round-trip, one sentence each."""
+    def token_text(self, token: int) -> str | None:
+        """The string of an added or control token, those that count as text included.
+
+        None for every other id.
+        """
+        ...
+
+    def token_bytes(self, token: int) -> bytes | None:
+        """The UTF-8 bytes that an id spells inside a run; None outside the vocabulary.
+
+        One id may hold part of a character. White space stands as white space, a byte token is that
+        byte, an unknown piece is U+FFFD, and an added token is its string. The bytes of the ids of
+        a run, without the space of `adds_space`, are the run's text, up to `losses`.
+        """
+        ...
+
+    def adds_space(self, start: RunStart, *, behind: int | None = None) -> bool:
+        """Whether encoding puts a space in front of a run that its text does not have.
+
+        Args:
+            start: What stands before the run.
+            behind: Id of an added token inside the run that is text; then the question is about
+                the text that follows it, which some engines treat as another beginning.
+        """
+        ...
+
+    def losses(
+        self, texts: Sequence[str], ids: Sequence[int], starts: Sequence[RunStart] = ()
+    ) -> list[str]:
+        """What of the texts the vocabulary does not round-trip, one sentence each.
+
+        Args:
+            texts: Runs of plain text.
+            ids: What they were encoded to, or nothing where that does not matter.
+            starts: What stands before each of the texts. Without it they are not taken for the
+                beginnings of runs.
+        """
         ...
 
 
@@ -99,6 +134,10 @@ def is_text_token(token: str, *, special: bool, added: frozenset[str]) -> bool:
     return token in HTML_TAGS | LATER_HTML_TAGS and added >= HTML_TAGS
 
 
+REPLACEMENT = "\ufffd".encode()
+"""What an unknown piece spells: U+FFFD."""
+
+
 def need(module: str, package: str, extra: str) -> Any:
     """Import an optional package.
 
@@ -129,6 +168,10 @@ class ControlFree:
 
     def swallows_right(self, token: str) -> bool:
         """Never, unless an engine knows such a flag."""
+        return False
+
+    def adds_space(self, start: RunStart, *, behind: int | None = None) -> bool:
+        """Never, unless an engine says so."""
         return False
 
     def encode_plain(

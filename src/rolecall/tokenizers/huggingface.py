@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, cast
 
 from rolecall.errors import TokenizerError
-from rolecall.tokenizers.base import ControlFree, RunStart, Span, is_text_token
+from rolecall.tokenizers.base import REPLACEMENT, ControlFree, RunStart, Span, is_text_token
+
+MARK = "\u2581"
+"""What SentencePiece and what follows it write for a space."""
+
+UNICODE_FORMS = frozenset(("NFC", "NFD", "NFKC", "NFKD"))
+"""Normalizers that change no ASCII text."""
+
+_BYTE_PIECE = re.compile("<0x([0-9A-Fa-f]{2})>")
 
 
 class HuggingFaceTokenizer(ControlFree):
@@ -30,6 +38,7 @@ class HuggingFaceTokenizer(ControlFree):
             self._data: dict[str, Any] = json.loads(source)
             added = cast("list[dict[str, Any]]", self._data["added_tokens"])
             self._tokens = {str(token["content"]): token for token in added}
+            self._added = {int(token["id"]): str(token["content"]) for token in added}
             self._full = _engine(self._data)
         except Exception as error:
             # The engine reports a bad file with bare exceptions of several kinds.
@@ -47,6 +56,8 @@ class HuggingFaceTokenizer(ControlFree):
         }
         self.control_ids = frozenset(self.control.values())
         self._plain: dict[tuple[RunStart, frozenset[str]], Any] = {}
+        self._spelled: dict[int, bytes] = {}
+        self._adds: dict[tuple[RunStart, bool], bool] = {}
 
     def control_id(self, token: str) -> int | None:
         """The id of an added token, or None."""
@@ -94,12 +105,122 @@ class HuggingFaceTokenizer(ControlFree):
         """The text of ids, control tokens included."""
         return str(self._full.decode(list(ids), skip_special_tokens=False))
 
+    def token_text(self, token: int) -> str | None:
+        """The string of an added token, or None."""
+        return self._added.get(token)
+
+    def token_bytes(self, token: int) -> bytes | None:
+        """The bytes of an id; see `Tokenizer.token_bytes`."""
+        found = self._spelled.get(token)
+        if found is None and (found := self._spell(token)) is not None:
+            self._spelled[token] = found
+        return found
+
+    def _spell(self, token: int) -> bytes | None:
+        if (added := self._added.get(token)) is not None:
+            if token not in self.control_ids and self._writes_spaces_as_marks:
+                added = added.replace(MARK, " ")
+            return added.encode()
+        # The engine takes no other numbers.
+        piece = self._full.id_to_token(token) if 0 <= token < 2**32 else None
+        if piece is None:
+            return None
+        if token == self._unknown:
+            return REPLACEMENT
+        if self._bytes_of is None:
+            return self.decode([token]).encode()
+        return self._bytes_of(piece)
+
+    @cached_property
+    def _unknown(self) -> int | None:
+        """The id written for characters that the vocabulary cannot spell."""
+        model = self._data["model"]
+        if model.get("unk_token"):
+            return self._full.token_to_id(model["unk_token"])
+        return model.get("unk_id")
+
+    @cached_property
+    def _bytes_of(self) -> Callable[[str], bytes] | None:
+        """From a piece of the vocabulary to the bytes it spells inside a run.
+
+        None where the decoder takes pieces for more than their characters.
+        """
+        before = {*_kinds(self._data.get("pre_tokenizer")), *_kinds(self._data.get("normalizer"))}
+        model = self._data["model"]
+        replaced = [(MARK, " ")] if self._writes_spaces_as_marks else []
+        byte_level, byte_fallback = "ByteLevel" in before, bool(model.get("byte_fallback"))
+        for step in _steps(self._data.get("decoder")):
+            match step["type"]:
+                case "ByteLevel":
+                    byte_level = True
+                case "ByteFallback":
+                    byte_fallback = True
+                case "Metaspace":
+                    replaced.append((step["replacement"], " "))
+                case "Replace" if "String" in step["pattern"]:
+                    replaced.append((step["pattern"]["String"], step["content"]))
+                case "WordPiece":
+                    return _word_piece(step["prefix"])
+                # They join what was spelled, and take off what `adds_space` says was put there.
+                case "Fuse" | "Strip":
+                    pass
+                case _:
+                    return None
+        if byte_level:
+            return _of_byte_alphabet
+
+        def spell(piece: str) -> bytes:
+            if byte_fallback and (byte := _BYTE_PIECE.fullmatch(piece)):
+                return bytes([int(byte[1], 16)])
+            for old, new in replaced:
+                piece = piece.replace(old, new)
+            return piece.encode()
+
+        return spell
+
+    def adds_space(self, start: RunStart, *, behind: int | None = None) -> bool:
+        """Whether the normalizer or pre-tokenizer begins such a run with a space of its own."""
+        normalized = True
+        if behind is not None:
+            token = self._added.get(behind)
+            # Nothing is cut at a token whose string means white space only after normalizing: it
+            # came out of the model.
+            if token is None or (MARK in token and self._writes_spaces_as_marks):
+                return False
+            start = RunStart.SECTION if start is RunStart.DOCUMENT else start
+            # Tokens that are searched in normalized text cut what has its prefix already.
+            normalized = not self._tokens[token]["normalized"]
+        key = (start, normalized)
+        if key not in self._adds:
+            begun = self._begin(start, "x", normalized=normalized)
+            self._adds[key] = begun.startswith(b" ")
+        return self._adds[key]
+
+    def _begin(self, start: RunStart, text: str, *, normalized: bool = True) -> bytes:
+        """The bytes that the model is given for a run, by the engine's own preparation."""
+        if start is not RunStart.CONTINUED and self._joins_words:
+            return b" " + text.encode()
+        engine = _stub(_without_prefix(self._data, start))
+        if normalized and engine.normalizer is not None:
+            text = engine.normalizer.normalize_str(text)
+        if engine.pre_tokenizer is not None:
+            text = "".join(piece for piece, _ in engine.pre_tokenizer.pre_tokenize_str(text))
+        return text.encode() if self._bytes_of is None else self._bytes_of(text)
+
+    @cached_property
+    def _hides_space(self) -> frozenset[RunStart]:
+        """The beginnings at which a text with a space in front is given as one without."""
+        return frozenset(s for s in RunStart if self._begin(s, " x") == self._begin(s, "x"))
+
     @cached_property
     def _normalizer(self) -> Any:
-        """The normalizer, if it changes more than spaces."""
-        names = re.findall(r'"type": "(\w+)"', json.dumps(self._data.get("normalizer")))
-        harmless = {"Sequence", "Replace", "Prepend"}
-        return self._full.normalizer if set(names) - harmless else None
+        """The normalizer without its steps that `token_bytes` and `adds_space` undo, or None."""
+        kept = _lossy(self._data.get("normalizer"))
+        return None if kept is None else _stub({"normalizer": kept}).normalizer
+
+    @cached_property
+    def _changes_ascii(self) -> bool:
+        return bool({*_kinds(_lossy(self._data.get("normalizer")))} - UNICODE_FORMS)
 
     @cached_property
     def _writes_spaces_as_marks(self) -> bool:
@@ -107,21 +228,50 @@ class HuggingFaceTokenizer(ControlFree):
         steps = [self._data.get("normalizer"), self._data.get("pre_tokenizer")]
         return "\u2581" in json.dumps(steps, ensure_ascii=False)
 
-    def losses(self, texts: Sequence[str], ids: Sequence[int]) -> list[str]:
-        """Texts that the normalizer changes, and characters the vocabulary cannot spell."""
+    @cached_property
+    def _splits_words(self) -> bool:
+        """Whether splitting a text changes it, as where white space between words is dropped."""
+        return not self._keeps("Ab1 2,c(d  e\n\n\tf")
+
+    def _keeps(self, text: str) -> bool:
+        """Whether a text is given to the model as it is, apart from a space in front."""
+        if self._bytes_of is None or self._joins_words:
+            return not text
+        begun = self._begin(RunStart.SECTION, text, normalized=False).decode(errors="replace")
+        return text in (begun, begun.removeprefix(" "))
+
+    @cached_property
+    def _joins_words(self) -> bool:
+        """Whether pieces are words, between which decoding writes a space."""
+        return "WordPiece" in _kinds(self._data.get("decoder"))
+
+    def losses(
+        self, texts: Sequence[str], ids: Sequence[int], starts: Sequence[RunStart] = ()
+    ) -> list[str]:
+        """What the normalizer and the splitting of words change, and unknown characters."""
         found: list[str] = []
         if self._normalizer is not None:
             changed = sum(
-                not text.isascii() and self._normalizer.normalize_str(text) != text
+                (self._changes_ascii or not text.isascii())
+                and self._normalizer.normalize_str(text).replace(MARK, " ")
+                != text.replace(MARK, " ")
                 for text in texts
             )
             if changed:
-                found.append(f"{self.name} normalizes {changed} runs of text (Unicode normal form)")
+                how = "" if self._changes_ascii else " (Unicode normal form)"
+                found.append(f"{self.name} normalizes {changed} runs of text{how}")
         if self._writes_spaces_as_marks and any("\u2581" in text for text in texts):
             found.append(f"{self.name} cannot tell the character U+2581 from a space")
-        unknown = self._data["model"].get("unk_token")
-        unknown_id = self._full.token_to_id(unknown) if unknown else None
-        if unknown_id is not None and unknown_id in ids:
+        # Only texts that begin with a space are asked about, which few do.
+        if any(
+            text.startswith((" ", MARK)) and start in self._hides_space
+            for text, start in zip(texts, starts, strict=False)
+        ):
+            found.append(f"{self.name} cannot tell a space at the beginning of a text from none")
+        if self._splits_words and not all(map(self._keeps, texts)):
+            found.append(f"{self.name} splits text into words and does not keep what is between")
+        if self._unknown is not None and self._unknown in ids:
+            unknown = self._full.id_to_token(self._unknown)
             found.append(f"{self.name} writes {unknown} for characters it does not know")
         return found
 
@@ -130,6 +280,75 @@ def _engine(data: dict[str, Any]) -> Any:
     from tokenizers import Tokenizer as Engine
 
     return Engine.from_str(json.dumps(data, ensure_ascii=False))
+
+
+def _stub(data: dict[str, Any]) -> Any:
+    """An engine with no vocabulary, for its normalizer and pre-tokenizer."""
+    parts = {key: data.get(key) for key in ("normalizer", "pre_tokenizer")}
+    model: dict[str, object] = {"type": "BPE", "vocab": {}, "merges": []}
+    return _engine({"version": "1.0", "added_tokens": [], "model": model, **parts})
+
+
+def _steps(part: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """The steps of a normalizer, pre-tokenizer or decoder, out of their sequences."""
+    if part is None:
+        return
+    if part["type"] != "Sequence":
+        yield part
+        return
+    for key in ("normalizers", "pretokenizers", "decoders"):
+        for inner in part.get(key, ()):
+            yield from _steps(inner)
+
+
+def _kinds(part: dict[str, Any] | None) -> Iterator[str]:
+    return (str(step["type"]) for step in _steps(part))
+
+
+def _lossy(normalizer: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A normalizer without the steps that only write spaces in another way; None if none stays."""
+    kept: list[dict[str, Any]] = []
+    for step in _steps(normalizer):
+        marks = step["type"] == "Replace" and step["pattern"] == {"String": " "}
+        if step["type"] in ("Prepend", "ByteLevel") or (marks and step["content"] == MARK):
+            continue
+        kept.append(step)
+    return {"type": "Sequence", "normalizers": kept} if kept else None
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The characters that byte-level vocabularies write bytes with.
+
+    Printable Latin-1 stands for itself, and the bytes left over take the characters from U+0100
+    on, in their order.
+    """
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = sorted({*range(0x100)} - {*shown})
+    return {chr(byte): byte for byte in shown} | {
+        chr(0x100 + index): byte for index, byte in enumerate(hidden)
+    }
+
+
+BYTE_ALPHABET = _byte_alphabet()
+
+
+def _of_byte_alphabet(piece: str) -> bytes:
+    try:
+        return bytes(BYTE_ALPHABET[character] for character in piece)
+    except KeyError:
+        # A piece that was put into the vocabulary by hand.
+        return piece.encode()
+
+
+def _word_piece(prefix: str) -> Callable[[str], bytes]:
+    """Pieces that begin a word have a space in front, which a run begins with as well."""
+
+    def spell(piece: str) -> bytes:
+        if piece.startswith(prefix):
+            return piece.removeprefix(prefix).encode()
+        return b" " + piece.encode()
+
+    return spell
 
 
 def _without_prefix(data: dict[str, Any], start: RunStart) -> dict[str, Any]:

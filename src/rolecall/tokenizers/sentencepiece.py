@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 from rolecall.errors import TokenizerError
 from rolecall.tokenizers.base import (
+    REPLACEMENT,
     ControlFree,
     RunStart,
     Span,
@@ -36,6 +38,7 @@ class SentencePieceTokenizer(ControlFree):
         try:
             self._plain = package.SentencePieceProcessor(model_proto=_no_dummy_prefix(model))
             self._prefixed = package.SentencePieceProcessor(model_proto=model)
+            self._adds_space = _dummy_prefix(model)
         except (RuntimeError, IndexError, ValueError) as error:
             raise TokenizerError(f"{name} is no SentencePiece model: {error}") from None
         count = range(self._plain.vocab_size())
@@ -52,6 +55,11 @@ class SentencePieceTokenizer(ControlFree):
             if self._plain.is_control(index) or piece in structure
         }
         self.control_ids = frozenset(self.control.values())
+        self._added = {
+            index: piece
+            for index, piece in enumerate(self._pieces)
+            if piece in self.control or piece in user_defined
+        }
         self._widths = [
             1 if self._plain.is_byte(index) else len(piece.replace("\u2581", " ").encode())
             for index, piece in enumerate(self._pieces)
@@ -64,7 +72,7 @@ class SentencePieceTokenizer(ControlFree):
         result: list[tuple[list[int], list[Span]]] = []
         for given, start in runs:
             text = given.replace("\u2581", " ")
-            if start is RunStart.CONTINUED:
+            if not self.adds_space(start):
                 ids: list[int] = self._plain.encode(text)
                 result.append((ids, self._spans(text, ids)))
                 continue
@@ -80,15 +88,41 @@ class SentencePieceTokenizer(ControlFree):
         """The text of ids, control pieces by name, spaces as they stand."""
         data = bytearray()
         for index in ids:
-            piece = self._pieces[index]
-            data += (
-                bytes([int(piece[3:-1], 16)])
-                if self._plain.is_byte(index)
-                else piece.replace("\u2581", " ").encode()
-            )
+            data += self._spelling(index)
         return data.decode(errors="replace")
 
-    def losses(self, texts: Sequence[str], ids: Sequence[int]) -> list[str]:
+    def _spelling(self, index: int) -> bytes:
+        piece = self._pieces[index]
+        if self._plain.is_byte(index):
+            return bytes([int(piece[3:-1], 16)])
+        return piece.replace("\u2581", " ").encode()
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        """What each piece spells inside a run, by id."""
+        spelled = [self._spelling(index) for index in range(len(self._pieces))]
+        for index, piece in self._added.items():
+            if index in self.control_ids:
+                spelled[index] = piece.encode()
+        if self._plain.unk_id() >= 0:
+            spelled[self._plain.unk_id()] = REPLACEMENT
+        return spelled
+
+    def token_text(self, token: int) -> str | None:
+        """The control or user-defined piece of an id, or None."""
+        return self._added.get(token)
+
+    def token_bytes(self, token: int) -> bytes | None:
+        """The bytes of a piece; see `Tokenizer.token_bytes`."""
+        return self._bytes[token] if 0 <= token < len(self._bytes) else None
+
+    def adds_space(self, start: RunStart, *, behind: int | None = None) -> bool:
+        """Whether the model has a dummy prefix and the run begins where the reference begins."""
+        return self._adds_space and behind is None and start is not RunStart.CONTINUED
+
+    def losses(
+        self, texts: Sequence[str], ids: Sequence[int], starts: Sequence[RunStart] = ()
+    ) -> list[str]:
         """The character that SentencePiece writes spaces with, and unknown pieces."""
         found: list[str] = []
         if any("\u2581" in text for text in texts):
@@ -152,6 +186,17 @@ def _user_defined(model: bytes) -> frozenset[str]:
         if fields.get(3) == USER_DEFINED and isinstance(text, bytes):
             found.add(text.decode())
     return frozenset(found)
+
+
+def _dummy_prefix(model: bytes) -> bool:
+    """``normalizer_spec.add_dummy_prefix`` (field 3.3), which is true where it is not written."""
+    found = True
+    for number, _, spec in _fields(model):
+        if number == 3 and isinstance(spec, bytes):
+            for inner, _, value in _fields(spec):
+                if inner == 3:
+                    found = bool(value)
+    return found
 
 
 def _no_dummy_prefix(model: bytes) -> bytes:

@@ -34,7 +34,7 @@ class TekkenTokenizer(ControlFree):
             named: list[dict[str, Any]] = data.get("special_tokens") or [
                 {"rank": rank, "token_str": token} for rank, token in enumerate(TEKKEN_SPECIALS)
             ]
-            self.control = {str(entry["token_str"]): int(entry["rank"]) for entry in named}
+            control = {str(entry["token_str"]): int(entry["rank"]) for entry in named}
             self._engine = package.Encoding(
                 name=name,
                 pat_str=config["pattern"],
@@ -45,7 +45,13 @@ class TekkenTokenizer(ControlFree):
             raise TokenizerError(f"{name} is no tekken.json: {error!r}") from None
         # Every rank below the first text token is reserved for control.
         self.control_ids = frozenset(range(self._specials))
-        self._names = {rank: token for token, rank in self.control.items()}
+        self._names = {rank: token for token, rank in control.items()}
+        for rank in range(self._specials):
+            if rank not in self._names:
+                # mistral-common calls those that the file does not name so.
+                self._names[rank] = f"<SPECIAL_{rank}>"
+                control.setdefault(self._names[rank], rank)
+        self.control = control
 
     def encode_plain(
         self, runs: Sequence[tuple[str, RunStart]], control: frozenset[str]
@@ -80,7 +86,21 @@ class TekkenTokenizer(ControlFree):
                 data += self._bytes[index - self._specials]
         return data.decode(errors="replace")
 
-    def losses(self, texts: Sequence[str], ids: Sequence[int]) -> list[str]:
+    def token_text(self, token: int) -> str | None:
+        """The name of a reserved rank, or None."""
+        return self._names.get(token)
+
+    def token_bytes(self, token: int) -> bytes | None:
+        """The bytes of a rank, a reserved one by name; see `Tokenizer.token_bytes`."""
+        if token >= self._specials:
+            index = token - self._specials
+            return self._bytes[index] if index < len(self._bytes) else None
+        name = self._names.get(token)
+        return None if name is None else name.encode()
+
+    def losses(
+        self, texts: Sequence[str], ids: Sequence[int], starts: Sequence[RunStart] = ()
+    ) -> list[str]:
         """Nothing: every byte has a token."""
         return []
 
