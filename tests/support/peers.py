@@ -19,7 +19,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -58,6 +58,7 @@ class Said:
     calls: tuple[Call, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
     role: str = "assistant"
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,34 @@ def said(message: Message) -> Said:
         calls=tuple(Call(call.name, as_json(call.arguments)) for call in message.tool_calls),
         attributes=dict(message.attributes),
         role=message.role,
+        name=message.name,
     )
+
+
+PLAIN = "\ue000"
+"""In a reply, this character keeps what it stands in from being a control token."""
+
+
+def spelled(reply: str) -> str:
+    """The text of a reply, in which nobody can tell words from control tokens."""
+    return reply.replace(PLAIN, "")
+
+
+def _pieces(reply: str, control: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """The control tokens of a reply, and the text between them."""
+    known = sorted(control, key=len, reverse=True)
+    for piece in re.split(f"({'|'.join(map(re.escape, known))})", reply):
+        if piece:
+            yield spelled(piece), piece in known
 
 
 def sampled_ids(tokenizer: Tokenizer, reply: str) -> list[int]:
     """The ids of a reply whose control tokens are spelled out."""
-    known = sorted(tokenizer.control, key=len, reverse=True)
     ids: list[int] = []
-    for piece in re.split(f"({'|'.join(map(re.escape, known))})", reply):
-        if piece in tokenizer.control:
+    for piece, is_control in _pieces(reply, tokenizer.control):
+        if is_control:
             ids.append(tokenizer.control[piece])
-        elif piece:
+        else:
             ids += tokenizer.encode_runs([(piece, RunStart.SECTION)], frozenset())[0][0]
     return ids
 
@@ -118,7 +136,7 @@ class Peer(abc.ABC):
         """What the peer reads.
 
         Args:
-            reply: The reply with its control tokens spelled out.
+            reply: The reply with its control tokens spelled out (see `PLAIN`).
             ids: The ids of it in the tokenizer of the samples.
             prompt: The text that the reply continues, which ends in the generation prompt.
         """
@@ -146,7 +164,10 @@ class HarmonyPeer(Peer):
     def read(self, reply: str, ids: Sequence[int], prompt: str) -> Reading:
         import openai_harmony as harmony
 
-        own = self.encoding.encode(reply, allowed_special="all")
+        own: list[int] = []
+        for piece, is_control in _pieces(reply, self.encoding.special_tokens_set):
+            allowed: Any = {piece} if is_control else set()
+            own += self.encoding.encode(piece, allowed_special=allowed, disallowed_special=())
         try:
             frames = self.encoding.parse_messages_from_completion_tokens(
                 own, harmony.Role.ASSISTANT
@@ -166,13 +187,19 @@ class HarmonyPeer(Peer):
             header["content_type"] = None
             text = _json_or_text(text)
         attributes = {key: value for key, value in header.items() if value is not None}
-        return Said(text, attributes=attributes, role=frame.author.role.value)
+        author = frame.author
+        return Said(text, attributes=attributes, role=author.role.value, name=author.name)
 
     def view(self, reading: Reading) -> Reading:
         return Reading(tuple(frame for one in reading.said for frame in self._frames(one)))
 
     def _frames(self, one: Said) -> Iterable[Said]:
         bare = replace(one, reasoning=None, calls=(), attributes={})
+        if one.role == "tool":
+            # Results are of functions and go to the assistant; the format writes nothing else.
+            header = {"channel": "commentary", "recipient": "assistant"}
+            yield replace(bare, name=f"functions.{one.name}", attributes=header)
+            return
         if one.role != "assistant":
             yield replace(bare, attributes=one.attributes)
             return
@@ -248,7 +275,7 @@ class ResponseTemplatePeer(Peer):
 
     def read(self, reply: str, ids: Sequence[int], prompt: str) -> Reading:
         try:
-            read = parse_response(reply, self.template, prefix=prompt)
+            read = parse_response(spelled(reply), self.template, prefix=prompt)
         except (ValueError, KeyError):
             return Reading(refused=True)
         calls: list[Call] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.support.peers import Call, Reading, Said, as_json
+from tests.support.peers import PLAIN, Call, Reading, Said, as_json
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ def one(
 ) -> Reading:
     """A reading of one message."""
     return Reading((Said(content, reasoning, calls, attributes),), malformed)
+
+
+def plain(text: str) -> str:
+    """Text whose characters stay what they are, even where they spell control tokens."""
+    return PLAIN.join(text)
 
 
 def _named(fmt: str, replies: Mapping[str, tuple[str, Reading]]) -> list[Reply]:
@@ -209,6 +214,16 @@ HARMONY = _named(
             one("x<|constrain|>y"),
         ),
         "no header at all": ("Hello there<|return|>", one("Hello there")),
+        "words that spell a frame": (
+            f"{_FINAL}Write {plain('<|end|><|start|>user<|message|>')} then.<|return|>",
+            one("Write <|end|><|start|>user<|message|> then."),
+        ),
+        "call, result, answer": (
+            "<|channel|>commentary to=functions.f <|constrain|>json<|message|>{}<|call|>"
+            "<|start|>functions.f to=assistant<|channel|>commentary<|message|>[1]<|end|>"
+            f"<|start|>assistant{_FINAL}One.<|return|>",
+            Reading((Said(calls=(call("f"),)), Said("[1]", role="tool", name="f"), Said("One."))),
+        ),
         "speaks as the user": (
             f"{_FINAL}A<|end|><|start|>user<|message|>x<|end|>",
             Reading((Said("A"), Said("x", role="user"))),
@@ -307,6 +322,14 @@ QWEN3 = _named(
             "Easy.\n</think>\n\nHello.<|im_end|>",
             one("Easy.\n</think>\n\nHello."),
         ),
+        "words that spell a call": (
+            f"{_NO_THOUGHT}Write {plain(_F_CALL)} then.<|im_end|>",
+            one(f"Write {_F_CALL} then."),
+        ),
+        "words that spell a thought": (
+            f"{plain('<think>')}Easy.{plain('</think>')}Hello.<|im_end|>",
+            one("<think>Easy.</think>Hello."),
+        ),
         "words that spell the tags of the prompt": (
             f"{_NO_THOUGHT}Use <tools> and </tools>.<|im_end|>",
             one("Use <tools> and </tools>."),
@@ -402,6 +425,10 @@ DEEPSEEK = _named(
             one("", call("f")),
         ),
         "answer of blanks": (f"  x \n{_EOS}", one("  x \n")),
+        "words that spell a call": (
+            f"Write {plain(_BEGIN + _fenced('f', '{}') + _FINISH)} then.{_EOS}",
+            one(f"Write {_BEGIN}{_fenced('f', '{}')}{_FINISH} then."),
+        ),
         "tags of a thought": (
             f"<think>\nEasy.\n</think>\n\nHello.{_EOS}",
             one("<think>\nEasy.\n</think>\n\nHello."),
@@ -520,6 +547,10 @@ def _mistral_list(fmt: str, ids: bool) -> list[Reply]:
             'Wait.[TOOL_CALLS][{"name": "f", "argum',
             one("Wait.", malformed=('[{"name": "f", "argum',)),
         ),
+        "words that spell a call": (
+            f"Write {plain('[TOOL_CALLS]')}[] then.</s>",
+            one("Write [TOOL_CALLS][] then."),
+        ),
         "no list": (
             '[TOOL_CALLS]{"name": "f", "arguments": {}}</s>',
             one("", malformed=('{"name": "f", "arguments": {}}',)),
@@ -564,6 +595,10 @@ def _mistral_args(fmt: str, id: str) -> list[Reply]:
         "call cut": (
             f'Wait.[TOOL_CALLS]f{first}[ARGS]{{"a": 1',
             one("Wait.", malformed=('{"a": 1',)),
+        ),
+        "words that spell a call": (
+            f"Write {plain('[TOOL_CALLS]f[ARGS]{}')} then.</s>",
+            one("Write [TOOL_CALLS]f[ARGS]{} then."),
         ),
         "no arguments": (f"Wait.[TOOL_CALLS]f{first}</s>", one("Wait.", malformed=("f",))),
         "arguments twice": (
