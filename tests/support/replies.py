@@ -211,7 +211,7 @@ HARMONY = _named(
         ),
         "control token in the answer": (
             f"{_FINAL}x<|constrain|>y<|return|>",
-            one("x<|constrain|>y"),
+            one("xy", malformed=("<|constrain|>",)),
         ),
         "no header at all": ("Hello there<|return|>", one("Hello there")),
         "words that spell a frame": (
@@ -308,7 +308,11 @@ QWEN3 = _named(
         ),
         "call drafted in a thought": (
             f"<think>\nPerhaps {_F_CALL} then.\n</think>\n\nNo.<|im_end|>",
-            one("No.", reasoning=f"Perhaps {_F_CALL} then."),
+            one(
+                "No.",
+                reasoning='Perhaps \n{"name": "f", "arguments": {}}\n then.',
+                malformed=("<tool_call>", "</tool_call>"),
+            ),
         ),
         "call instead of the end of the thought": (
             f"<think>\nLook.\n{_F_CALL}<|im_end|>",
@@ -316,11 +320,11 @@ QWEN3 = _named(
         ),
         "second thought": (
             "<think>\nA.\n</think>\n\nB.<think>C.</think>D.<|im_end|>",
-            one("B.<think>C.</think>D.", reasoning="A."),
+            one("B.C.D.", reasoning="A.", malformed=("<think>", "</think>")),
         ),
         "end of a thought that was not begun": (
             "Easy.\n</think>\n\nHello.<|im_end|>",
-            one("Easy.\n</think>\n\nHello."),
+            one("Easy.\n\n\nHello.", malformed=("</think>",)),
         ),
         "words that spell a call": (
             f"{_NO_THOUGHT}Write {plain(_F_CALL)} then.<|im_end|>",
@@ -350,7 +354,7 @@ QWEN3 = _named(
         ),
         "call not closed": (
             '<tool_call>\n{"name": "f", "arguments": {}}<|im_end|>',
-            one("", call("f")),
+            one("", malformed=('{"name": "f", "arguments": {}}',)),
         ),
         "call without a name": (
             '<tool_call>\n{"arguments": {"a": 1}}\n</tool_call><|im_end|>',
@@ -362,7 +366,7 @@ QWEN3 = _named(
         ),
         "token of vision in the answer": (
             f"{_NO_THOUGHT}a<|vision_start|>b<|im_end|>",
-            one("a<|vision_start|>b"),
+            one("ab", malformed=("<|vision_start|>",)),
         ),
         "goes on as the user": (
             f"{_NO_THOUGHT}Hi.<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>",
@@ -430,7 +434,7 @@ DEEPSEEK = _named(
             one(f"Write {_BEGIN}{_fenced('f', '{}')}{_FINISH} then."),
         ),
         "tags of a thought": (
-            f"<think>\nEasy.\n</think>\n\nHello.{_EOS}",
+            f"{plain('<think>')}\nEasy.\n{plain('</think>')}\n\nHello.{_EOS}",
             one("<think>\nEasy.\n</think>\n\nHello."),
         ),
         "broken JSON": (
@@ -496,11 +500,11 @@ _LLAMA: dict[str, tuple[str, Reading]] = {
     "answer of blanks": ("  x \n<|eot_id|>", one("  x \n")),
     "call of a built-in tool": (
         '<|python_tag|>brave_search.call(query="x")<|eom_id|>',
-        one('<|python_tag|>brave_search.call(query="x")'),
+        one('brave_search.call(query="x")', malformed=("<|python_tag|>", "<|eom_id|>")),
     ),
     "tag before a call": (
         '<|python_tag|>{"name": "f", "parameters": {}}<|eom_id|>',
-        one('<|python_tag|>{"name": "f", "parameters": {}}'),
+        one("", call("f"), malformed=("<|python_tag|>",)),
     ),
     "broken JSON": (
         '{"name": "f", "parameters": {"a": }}<|eot_id|>',
@@ -508,7 +512,7 @@ _LLAMA: dict[str, tuple[str, Reading]] = {
     ),
     "call cut": (
         '{"name": "f", "parameters": {"a": 1',
-        one('{"name": "f", "parameters": {"a": 1'),
+        one("", malformed=('{"name": "f", "parameters": {"a": 1',)),
     ),
 }
 LLAMA = [*_named("llama-3.1", _LLAMA), *_named("llama-3.2", _LLAMA)]
