@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rolecall.conversation import DEFAULT_ROLE, SPARE_KEYS, Conversation, Message
+from rolecall.header import skeleton
 from rolecall.lost import Level, Lost
 from rolecall.pattern import Group, Literal, Node, Pattern, Slot, literals, slots, walk
 from rolecall.plan import Plan
@@ -266,13 +267,13 @@ def shared_header(fmt: Format, turn: Turn) -> TurnSpec | None:
     named = text_of(turn.values.get("name", ())) if "name" in slots(spec.open) else ""
     if named:
         return None
-    own = _skeleton(fmt, spec, turn.role)
+    own = skeleton(fmt, spec, turn.role)
     for other in fmt.specs:
         if other.author == spec.author or other.role == spec.role:
             continue  # Of two authors under one role the cast tells who is who.
         # The one that is written plainly is what a reader takes it for; it is not reported.
         reported = spec.author == "tool" or other.author == "model"
-        if reported and _skeleton(fmt, other, other.role) == own:
+        if reported and skeleton(fmt, other, other.role) == own:
             return other
     return None
 
@@ -280,17 +281,6 @@ def shared_header(fmt: Format, turn: Turn) -> TurnSpec | None:
 def node_slots(node: Node) -> set[str]:
     """The slots that one node writes."""
     return slots((node,))
-
-
-def _skeleton(fmt: Format, spec: TurnSpec, role: str) -> str:
-    """A header without its optional parts, the role's label filled in."""
-    parts: list[str] = []
-    for node in spec.open:
-        if isinstance(node, Literal):
-            parts.append(node.text)
-        elif node_slots(node) & {"role", "speaker"}:
-            parts.append(text_of(fmt.labels[role]) if role in fmt.labels else role)
-    return "".join(parts)
 
 
 @lru_cache(maxsize=256)

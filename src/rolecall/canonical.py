@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from rolecall import strategies
 from rolecall.conversation import (
     DEFAULT_ROLE,
     STANDARD_ROLES,
@@ -17,10 +18,11 @@ from rolecall.conversation import (
     Message,
     ToolCall,
 )
-from rolecall.header import writes_label
-from rolecall.pattern import FILTERS, Pattern, Piece, Slot, Value, filled, slots, walk, write
+from rolecall.header import bare_system, writes_label
+from rolecall.pattern import Pattern, Piece, Value, blank_for, filled, slots, write
 from rolecall.plan import would_join
 from rolecall.render import Walk
+from rolecall.reply import filter_of, plain_content
 from rolecall.turn import Turn, text_of
 
 if TYPE_CHECKING:
@@ -55,10 +57,14 @@ def canonical(fmt: Format, conversation: Conversation) -> Conversation:
             weighed |= {number, number + 1}
     for number, turn in enumerate(turns):
         system = text_of(turn.values.get("system", ()))
-        if system:
-            messages.append(Message("system", system))
         header = turn.spec.header(previous)
         message = _message(fmt, walked, turn, header)
+        folded = _folded(walked, turn) if system and bare_system(turn.spec) else None
+        if folded is not None:
+            # Nothing in the ids tells a system prompt from the text that it stands before.
+            message = replace(message, content=folded)
+        elif system:
+            messages.append(Message("system", system))
         if number in weighed:
             message = replace(message, weight=turn.weight)
         previous = turn.author
@@ -67,7 +73,7 @@ def canonical(fmt: Format, conversation: Conversation) -> Conversation:
         messages.append(message)
         by_name = message.name is not None and not _labelled(walked, turn, header)
         by_name = by_name and bool(slots(header) & LABEL_SLOTS)
-        _declare(
+        declare(
             fmt,
             conversation.cast,
             turn.author,
@@ -83,6 +89,21 @@ def canonical(fmt: Format, conversation: Conversation) -> Conversation:
         Cast(cast),
         conversation.options,
     )
+
+
+def _folded(walked: Walk, turn: Turn) -> str | None:
+    """System prompt and content as one content, or None if that would be written otherwise."""
+    pieces: list[Piece] = []
+    write(turn.spec.body, walked.values(turn), "scaffold", pieces.append)
+    text = text_of(tuple(pieces))
+    again: list[Piece] = []
+    values = {
+        **walked.values(turn),
+        "system": (),
+        "content": (Piece(text, "content", 0, "content"),),
+    }
+    write(turn.spec.body, values, "scaffold", again.append)
+    return text if text_of(tuple(again)) == text else None
 
 
 def _message(fmt: Format, walked: Walk, turn: Turn, header: Pattern) -> Message:
@@ -105,13 +126,13 @@ def _message(fmt: Format, walked: Walk, turn: Turn, header: Pattern) -> Message:
             ToolCall(call.name, call.arguments, call.id if keeps_id else None)
             for call in turn.calls
         )
-    content = _before_encoding(turn, text_of(written.get("content", ())))
+    content = plain_content(turn.spec, text_of(written.get("content", ())))
     reasoning = texts.get("reasoning") or None
-    if "reasoning" in written and not reasoning:
+    if "reasoning" in written and not reasoning and turn.values.get("reasoning"):
         # Blank reasoning that was trimmed away and still has its block.
-        reasoning = text_of(turn.values.get("reasoning", ()))[:1] or None
+        reasoning = _blank_reasoning(fmt, walked, turn)
     if not content and _writes_blank(turn, values):
-        content = text_of(turn.values["content"])[:1]
+        content = blank_for(filter_of(turn.spec, "content"))
     if not content and not calls and not turn.spec.empty:
         # Blank content that was trimmed: the format writes no message without any.
         content = " "
@@ -124,6 +145,16 @@ def _message(fmt: Format, walked: Walk, turn: Turn, header: Pattern) -> Message:
         tool_call_id=_given(turn, texts, "call_id") if turn.author == "tool" else None,
         attributes={key: texts[key] for key in fmt.attributes if texts.get(key)},
     )
+
+
+def _blank_reasoning(fmt: Format, walked: Walk, turn: Turn) -> str | None:
+    """The plainest reasoning of which nothing is written; None if its block stands without it."""
+    bare = replace(turn, values={k: v for k, v in turn.values.items() if k != "reasoning"})
+    turns = [bare if other is turn else other for other in walked.plan.turns]
+    thinks = strategies.THINKS[fmt.reasoning.thinks].apply
+    if thinks(turns, walked.plan.turns.index(turn)):
+        return None
+    return blank_for(filter_of(turn.spec, "reasoning"))
 
 
 def _writes_blank(turn: Turn, values: Mapping[str, Value]) -> bool:
@@ -162,28 +193,7 @@ def _given(turn: Turn, texts: dict[str, str], slot: str) -> str | None:
     return text_of(turn.values[slot]) if texts.get(slot) and turn.values.get(slot) else None
 
 
-def _before_encoding(turn: Turn, content: str) -> str:
-    """The content as trimmed, but not as JSON: quoting is the format's, not the caller's.
-
-    Of all contents that are written alike this is the plainest.
-    """
-    for node in walk(turn.spec.body):
-        if (
-            isinstance(node, Slot)
-            and node.name == "content"
-            and node.filter in ("json", "json-value")
-        ):
-            try:
-                value: object = json.loads(content)
-            except ValueError:
-                return content
-            if isinstance(value, str):
-                plain = (Piece(value, "content"),) if value else ()
-                return value if text_of(FILTERS[node.filter][0](plain)) == content else content
-    return content
-
-
-def _declare(
+def declare(
     fmt: Format,
     given: Cast,
     author: Author,

@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rolecall.errors import UndeclaredRoleError
+
+if TYPE_CHECKING:
+    from rolecall.unread import Unread
 
 Author = Literal["owner", "client", "model", "tool"]
 AUTHORS: tuple[Author, ...] = ("owner", "client", "model", "tool")
@@ -172,6 +175,8 @@ class Conversation:
     cast: Cast = field(default_factory=Cast)
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Values for the options that the format declares."""
+    unread: tuple[Unread, ...] = field(default=(), compare=False, repr=False)
+    """Of a conversation that was parsed: what could not be read as the format writes it."""
 
     def to_wire(self) -> dict[str, Any]:
         """The JSON form: ``{messages, tools, cast, options}`` without the empty ones."""

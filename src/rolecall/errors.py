@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rolecall.conversation import Conversation
     from rolecall.lost import Lost
+    from rolecall.unread import Unread
 
 
 class RolecallError(Exception):
@@ -24,6 +26,20 @@ class InputError(RolecallError):
 
 class ModelOutputError(RolecallError):
     """The model's mistake: ids or text that do not follow the format."""
+
+
+class ParseError(ModelOutputError):
+    """Ids or text that hold what the format does not account for, and ``strict`` forbids it.
+
+    Attributes:
+        conversation: What could be read.
+        unread: Every record of what could not.
+    """
+
+    def __init__(self, text: str, conversation: Conversation, unread: tuple[Unread, ...]) -> None:
+        self.conversation = conversation
+        self.unread = unread
+        super().__init__(text)
 
 
 class ConversationError(InputError):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from rolecall.conversation import Author, Conversation
-from rolecall.errors import OptionError, UnknownFormatError, nearest
+from rolecall.conversation import Author, Cast, Conversation
+from rolecall.errors import InputError, OptionError, UnknownFormatError, nearest
 from rolecall.pattern import EMPTY, Pattern, Value
 from rolecall.schema import (
     registry,
@@ -22,7 +22,9 @@ from rolecall.turn import TurnSpec
 
 if TYPE_CHECKING:
     from rolecall.batch import Batch
+    from rolecall.encode import Encoding
     from rolecall.render import Rendering, Speaker
+    from rolecall.stream import Stream
 
 FOLDER = Path(__file__).with_name("formats")
 """The folder of bundled formats; it is the registry."""
@@ -314,6 +316,85 @@ class Format:
         from rolecall.canonical import canonical
 
         return canonical(self, Conversation.read(messages, tools=tools, cast=cast, options=options))
+
+    def parse(
+        self,
+        source: object,
+        tokenizer: object = None,
+        cast: object = None,
+        strict: bool | str = True,
+        **options: Any,
+    ) -> Conversation:
+        """Read a conversation back from its ids or its text.
+
+        What comes back is the canonical form of what was rendered: ``parse(encode(c).ids) ==
+        canonical(c)``. Ids are the truth; in a text, whatever spells a control token of this
+        format is taken for one. What could not be read is listed in ``unread``, never dropped.
+
+        Args:
+            source: Token ids (a list, an array or an `Encoding`), or a text.
+            tokenizer: The vocabulary of the ids: what `rolecall.tokenizer` returns, or anything it
+                takes. Not needed for a text.
+            cast: Who authors which role; authors of roles that are not declared stay unknown.
+            strict: True raises on what is in no message (records of level error); ``"warning"``
+                and ``"note"`` tighten it; False never raises on what is written.
+            **options: Values of the options that the conversation was rendered with; strings that
+                it writes are read back.
+
+        Raises:
+            ParseError: If something could not be read that `strict` does not allow; the error has
+                what could, as ``conversation``.
+            InputError: If ids come without a tokenizer, or are none.
+        """
+        from rolecall.parse import parse
+        from rolecall.tokenizers import tokenizer as load
+
+        engine = None if tokenizer is None else load(tokenizer)
+        given = getattr(source, "ids", source)
+        return parse(self, given, engine, Cast.read(cast), options, strict)
+
+    def stream(
+        self,
+        tokenizer: object = None,
+        prompt: Encoding | Rendering | None = None,
+        cast: object = None,
+        *,
+        messages: int | None = 1,
+        speakers: Collection[str | tuple[str, str]] | None = None,
+        prefill: bool = True,
+    ) -> Stream:
+        """Read a reply while it comes in.
+
+        Args:
+            tokenizer: The vocabulary of the ids: what `rolecall.tokenizer` returns, or anything it
+                takes. Not needed for text.
+            prompt: What the reply continues: a header, a prefill, open reasoning, or, rendered
+                with ``speaker=rc.ANY``, nothing but the beginning of a header. Without it the
+                reply is read as behind the generation prompt of ``assistant``.
+            cast: Who authors which role, beside what the prompt's conversation says.
+            messages: How many messages to read; what comes behind them is in ``rest``. None reads
+                on as long as ids come.
+            speakers: Roles, or pairs of role and name, that may speak; others are reported. None
+                allows whatever is the model's.
+            prefill: Whether the message of the reply holds the text of a prefill.
+
+        Raises:
+            InputError: If the prompt was rendered by another format.
+        """
+        from rolecall.stream import Stream
+        from rolecall.tokenizers import tokenizer as load
+
+        if messages is not None and (not isinstance(messages, int) or messages < 1):
+            raise InputError(f"messages: found {messages!r}; give a positive number, or None")
+        return Stream(
+            self,
+            None if tokenizer is None else load(tokenizer),
+            getattr(prompt, "rendering", prompt),
+            Cast.read(cast),
+            messages=messages,
+            speakers=speakers,
+            prefill=prefill,
+        )
 
     def option_values(self, given: Mapping[str, Any]) -> dict[str, str | bool | int]:
         """The value of every option, the caller's or the default.

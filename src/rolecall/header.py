@@ -8,7 +8,7 @@ message is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -81,10 +81,14 @@ class Speakers:
 
     def add(self, turn: Turn) -> None:
         """Remember the speaker of a turn; the first turn of a name decides."""
-        if turn.name is not None:
-            self.names.setdefault(turn.name, (turn.author, turn.role))
+        self.remember(turn.author, turn.role, turn.name, turn.spec.role)
+
+    def remember(self, author: Author, role: str, name: str | None, unlabelled: str) -> None:
+        """Remember who spoke; `unlabelled` is the role that the header alone stands for."""
+        if name is not None:
+            self.names.setdefault(name, (author, role))
         else:
-            self.unnamed.setdefault(turn.spec.role, turn.author)
+            self.unnamed.setdefault(unlabelled, author)
 
     def author(self, role: str, name: str | None) -> Author | None:
         """Who authors a role spoken under a name, or None where nobody says."""
@@ -103,18 +107,19 @@ class HeaderReader:
         readers: dict[tuple[str, str], _Reader] = {}
         for spec in fmt.specs:
             for header in (spec.open, *spec.after.values()):
-                source = expression(header, fmt.control_symbols)
+                source = header_source(fmt, header)
                 if not source:
                     continue
-                if ends_in_slot(header):
-                    source += BEFORE_CONTROL
                 self.sharing.setdefault(source, set()).add(spec.author)
-                weight = sum(len(text) for text in literals(header, control=False))
-                reader = _Reader(
-                    spec, header, re.compile(source), (weight, "speaker" in slots(header))
-                )
+                reader = _Reader(spec, header, re.compile(source), self.weight(header))
                 readers.setdefault((source, "" if slots(header) else spec.role), reader)
         self.readers = sorted(readers.values(), key=lambda reader: reader.weight, reverse=True)
+
+    @staticmethod
+    def weight(header: Pattern) -> tuple[int, bool]:
+        """How much a header fixes; see `_Reader.weight`."""
+        plain = sum(len(text) for text in literals(header, control=False))
+        return plain, "speaker" in slots(header)
 
     def symbols(self, pieces: Iterable[Piece]) -> str:
         """Pieces as the text that `read` takes: control tokens as their symbols."""
@@ -131,11 +136,28 @@ class HeaderReader:
         for reader in self.readers:
             match = reader.regex.match(text)
             if match is not None:
-                return self._reading(reader, match, speakers)
+                found = {key: value for key, value in match.groupdict().items() if value}
+                sharing = self.sharing[reader.regex.pattern]
+                return self.reading(reader.spec, sharing, found, match.end(), speakers)
         return None
 
-    def _reading(self, reader: _Reader, match: re.Match[str], speakers: Speakers) -> Reading:
-        found = {key: value for key, value in match.groupdict().items() if value is not None}
+    def reading(
+        self,
+        spec: TurnSpec,
+        sharing: Collection[Author],
+        found: Mapping[str, str],
+        end: int,
+        speakers: Speakers,
+    ) -> Reading:
+        """What a header says by what fills its slots.
+
+        Args:
+            spec: A turn that is written under this header.
+            sharing: The authors who write it.
+            found: Slot to what fills it.
+            end: Where the header ends.
+            speakers: Who speaks under which name.
+        """
         attributes = {key: found[key] for key in self.attributes if key in found}
         name = found.get("name")
         label = found.get("role", found.get("speaker"))
@@ -143,24 +165,64 @@ class HeaderReader:
             role = self.roles.get(label, label)
             author = speakers.author(role, name)
             if "role" in found or author is not None:
-                return Reading(author, role, name, attributes, match.end())
+                return Reading(author, role, name, attributes, end)
             name = label
-        author, role = self._unlabelled(reader, name, speakers)
-        return Reading(author, role, name, attributes, match.end())
+        author, role = self._unlabelled(spec, sharing, name, speakers)
+        return Reading(author, role, name, attributes, end)
 
     def _unlabelled(
-        self, reader: _Reader, name: str | None, speakers: Speakers
+        self, spec: TurnSpec, sharing: Collection[Author], name: str | None, speakers: Speakers
     ) -> tuple[Author | None, str]:
         """Author and role of a header that writes a name, or nothing, in place of a role."""
-        role = reader.spec.role
+        role = spec.role
         told = speakers.author(role, name)
-        if len(self.sharing[reader.regex.pattern]) == 1:
-            return told or reader.spec.author, role
+        if len(sharing) == 1:
+            return told or spec.author, role
         if name is None:
             return told or speakers.unnamed.get(role), role
         author, spoken_as = speakers.names.get(name, (None, role))
         # A standard role is nobody's word here: the header could have said it and did not.
         return (author, spoken_as) if role in STANDARD_ROLES else (told or author, role)
+
+
+def header_source(fmt: Format, header: Pattern) -> str:
+    """The expression that reads a header; headers that are written alike have the same."""
+    source = expression(header, fmt.control_symbols)
+    return source + BEFORE_CONTROL if source and ends_in_slot(header) else source
+
+
+def skeleton(fmt: Format, spec: TurnSpec, role: str) -> str:
+    """A header without its optional parts, the role's label filled in."""
+    parts: list[str] = []
+    for node in spec.open:
+        if isinstance(node, Literal):
+            parts.append(node.text)
+        elif slots((node,)) & {"role", "speaker"}:
+            parts.append(text_of(fmt.labels[role]) if role in fmt.labels else role)
+    return "".join(parts)
+
+
+def label_twin(fmt: Format, spec: TurnSpec) -> bool:
+    """Whether a header spells out what one with a label says of another author."""
+    if not spec.open or slots(spec.open) & {"role", "speaker"}:
+        return False
+    own = skeleton(fmt, spec, spec.role)
+    return any(
+        slots(other.open) & {"role", "speaker"} and skeleton(fmt, other, other.role) == own
+        for other in fmt.specs
+        if other.author != spec.author
+    )
+
+
+def bare_system(spec: TurnSpec) -> bool:
+    """Whether a system prompt stands in this turn with nothing before it that shows what it is."""
+    return any(
+        isinstance(node, Group)
+        and node.slot == "system"
+        and not node.negated
+        and not isinstance(node.nodes[0], Literal)
+        for node in walk(spec.body)
+    )
 
 
 def ends_in_slot(header: Pattern) -> bool:
@@ -172,6 +234,11 @@ def ends_in_slot(header: Pattern) -> bool:
 def writes_label(turn: Turn, written: Mapping[str, Value]) -> bool:
     """Whether a header with these slots written says the role of its turn."""
     return "role" in written or ("speaker" in written and turn.name is None)
+
+
+def says_role(found: Collection[str], name: str | None) -> bool:
+    """Whether a header with these slots that was read says the role of its turn."""
+    return "role" in found or ("speaker" in found and name is None)
 
 
 def check_header(

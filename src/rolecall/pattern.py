@@ -232,6 +232,15 @@ FILTERS: dict[str, tuple[Callable[[Value], Value], str]] = {
 """Filter name to its function and its description for the reference page."""
 
 
+def blank_for(name: str | None) -> str:
+    """The plainest text of which a filter leaves nothing; a space where there is no filter."""
+    if name is not None:
+        for text in (" ", "\n"):
+            if not FILTERS[name][0]((Piece(text, "content", field="content"),)):
+                return text
+    return " "
+
+
 DOCUMENT_TOKENS = ("bos_token", "eos_token")
 """Slots whose text is the format's own, so that its part is that of its place."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall import strategies
 from rolecall.account import account
@@ -56,6 +56,19 @@ LABELS = frozenset(("role", "speaker", *DOCUMENT_TOKENS))
 """Slots of a header that are filled whoever speaks."""
 
 
+class Resume(NamedTuple):
+    """Where a rendering ends, for whoever reads on behind it."""
+
+    first: int
+    """The first segment behind what the fields below say; what follows is to be read again."""
+    author: Author | None
+    """Who authored the last complete turn, or None where there is none."""
+    turn: Turn | None
+    """The turn that is open, its header being complete, or None between turns."""
+    header: Pattern
+    """The header of that turn."""
+
+
 @dataclass(frozen=True)
 class Rendering:
     """A conversation as one format writes it."""
@@ -77,6 +90,10 @@ class Rendering:
     """
     opened: int | None = None
     """Of a final message that is left open: its first segment behind the generation prompt."""
+    resume: Resume = field(default=Resume(0, None, None, ()), repr=False, compare=False)
+    """Where it ends, for `Format.stream` and `Format.extend`."""
+    speakers: Speakers | None = field(default=None, repr=False, compare=False)
+    """Who spoke under which name."""
 
     @property
     def text(self) -> str:
@@ -139,6 +156,7 @@ class Walk:
         self.reader = header_reader(fmt)
         self.speakers = Speakers(fmt, conversation.cast)
         self.document = self._document_values()
+        self.resume = Resume(0, None, None, ())
         self.waiting: Turn | None = None
         """A model's turn that has no end of its own: the next header's first token ends it."""
         self.opening: Turn | None = None
@@ -256,6 +274,8 @@ class Walk:
             self.canvas.put(Piece(spec.group or "", "scaffold"), turn.message, sampled=False)
         else:
             self.header(turn, None if previous is None else previous.author, values)
+        author = None if previous is None else previous.author
+        self._resume(author, turn)
         prompted = self._body(turn, values, keep_open)
         if following is None and not generating and not prompted:
             detail = "it does not begin as the generation prompt does under these options"
@@ -271,6 +291,13 @@ class Walk:
         self._write(end, values, "end", turn.last_message, sampled=sampled)
         self.waiting = turn if sampled and not end else None
         self._write(spec.gap, values, "scaffold", turn.last_message)
+        if keep_open is None:
+            self._resume(turn.author, None)
+
+    def _resume(self, author: Author | None, turn: Turn | None) -> None:
+        """Remember where whoever reads on begins."""
+        header = () if turn is None else turn.spec.header(author)
+        self.resume = Resume(len(self.canvas.segments), author, turn, header)
 
     def header(self, turn: Turn, previous: Author | None, values: Mapping[str, Value]) -> None:
         """Write and check the header of a turn."""
@@ -350,6 +377,7 @@ class Walk:
             )
         values = self.values(turn)
         self.header(turn, previous, values)
+        self._resume(previous, turn)
         self._account_for(turn, filled(spec.header(previous), values))
         self._write(spec.prompt, values, "scaffold", None)
         return spec
@@ -458,8 +486,10 @@ def render(
         if keep_open is None and default is not None:
             final = default
             own = walk_.silent(default, "model", DEFAULT_ROLE["model"], None)
-    segments, opened = walk_.canvas.segments, walk_.canvas.opened
+    segments, opened, resume = walk_.canvas.segments, walk_.canvas.opened, walk_.resume
     if fmt.dummy_prefix:
+        before = _dummy_prefixes(segments[: resume.first], walk_.canvas.starts, None)[0]
+        resume = resume._replace(first=len(before))
         segments, opened = _dummy_prefixes(segments, walk_.canvas.starts, opened)
     lost = account(fmt, conversation, walk_.plan, walk_.canvas.written) + lost
     enforce(tuple(lost), strict)
@@ -471,6 +501,8 @@ def render(
         lost=tuple(lost),
         stop=stops(walk_, final, own),
         opened=opened,
+        resume=resume,
+        speakers=walk_.speakers,
     )
 
 

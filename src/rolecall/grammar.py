@@ -1,0 +1,702 @@
+"""What a format may write, as an automaton that reads it back symbol by symbol.
+
+The states are made from the very patterns that `render` writes, when they are first needed. A
+symbol is one character: a control token of the format is the lone surrogate that
+`Format.control_symbols` gives it, any other control token is `OTHER_CONTROL`, everything else is
+itself. Slots take plain characters only, so no text can close a turn that a control token closes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from rolecall.conversation import Author
+from rolecall.header import HeaderReader, header_source, label_twin
+from rolecall.pattern import (
+    DOCUMENT_TOKENS,
+    FILTERS,
+    Group,
+    Pattern,
+    Piece,
+    Slot,
+    slots,
+)
+from rolecall.pattern import Literal as LiteralNode
+from rolecall.schema import TURN_SLOTS
+from rolecall.turn import TurnSpec
+
+if TYPE_CHECKING:
+    from rolecall.format import Format
+
+OTHER_CONTROL = "\udfff"
+"""The symbol of a control token that the format does not write."""
+
+Kind = Literal["text", "object", "string", "value", "raw"]
+"""What a slot takes: any text, a JSON object, a JSON string, any JSON value, any symbols."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lit:
+    """Symbols of the format's own, never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A place for a value."""
+
+    slot: str
+    kind: Kind = "text"
+    filter: str | None = None
+    filled: bool = False
+    """Whether the slot is known to hold something, as a test before it said."""
+    stops: frozenset[str] = frozenset()
+    """Of kind ``raw``: the symbols that it does not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """Nodes that are there if a slot is filled (or, negated, if it is empty)."""
+
+    slot: str
+    negated: bool
+    nodes: Nodes
+    lazy: bool = False
+    """Whether it is read as empty where that can be; see `rolecall.pattern.expression`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alt:
+    """One of several ways on, each with its penalty; of equal ones the first is preferred."""
+
+    options: tuple[tuple[int, Nodes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something to remember where it is passed."""
+
+    kind: str
+    data: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderEnd:
+    """A header is complete: what it says decides how the turn goes on."""
+
+    header: int
+    previous: Author | None
+    facts: frozenset[tuple[str, bool]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Between turns: any header, or the end of the document."""
+
+    previous: Author | None
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The slot ``calls`` or ``tools``: one item after another."""
+
+    kind: Literal["calls", "tools"]
+    filled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item and what may follow it."""
+
+    kind: Literal["calls", "tools"]
+
+
+@dataclass(frozen=True, slots=True)
+class AfterItem:
+    """Behind an item: another one or the end of the list."""
+
+    kind: Literal["calls", "tools"]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another body under the same header, for turns that are grouped."""
+
+    spec: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The document may end here."""
+
+
+Node = (
+    Lit
+    | Text
+    | Test
+    | Alt
+    | Mark
+    | HeaderEnd
+    | Boundary
+    | Items
+    | Item
+    | AfterItem
+    | Again
+    | Accept
+)
+Nodes = tuple[Node, ...]
+
+Actions = tuple[Mark, ...]
+
+
+class Move(NamedTuple):
+    """One way on from a state for one symbol."""
+
+    target: State
+    actions: Actions
+    penalty: int
+    leaves: bool
+    """Whether it leaves the slot of the state."""
+
+
+class Dynamic(NamedTuple):
+    """A header that is complete in a state."""
+
+    node: HeaderEnd
+    actions: Actions
+    penalty: int
+
+
+class _Arc(NamedTuple):
+    symbol: str
+    """The symbol that is taken; empty where a slot takes any that it accepts."""
+    target: State
+    actions: Actions
+    penalty: int
+
+
+class State:
+    """What may come next. States are made once for each rest of a pattern."""
+
+    def __init__(self, grammar: Grammar, rest: Nodes, slot: Text | None = None) -> None:
+        self.grammar = grammar
+        self.rest = rest
+        """What is still to be read; of a slot, what follows it."""
+        self.slot = slot
+        """The slot whose text is being read, or None."""
+        self._moves: dict[str, tuple[Move, ...]] = {}
+
+    @cached_property
+    def _expanded(self) -> tuple[list[_Arc], list[Dynamic], list[tuple[Actions, int]]]:
+        arcs: list[_Arc] = []
+        dynamic: list[Dynamic] = []
+        accepts: list[tuple[Actions, int]] = []
+        first: Actions = () if self.slot is None else (Mark("close", self.slot.slot),)
+        self.grammar.expand(self.rest, first, 0, (arcs, dynamic, accepts), set())
+        return arcs, dynamic, accepts
+
+    @property
+    def dynamic(self) -> list[Dynamic]:
+        """Headers that are complete here; a slot is never left for one of those."""
+        return self._expanded[1]
+
+    @property
+    def accepts(self) -> list[tuple[Actions, int]]:
+        """What is passed, at what penalty, where the document ends here; empty if it cannot."""
+        return self._expanded[2]
+
+    @cached_property
+    def entry(self) -> tuple[Actions, State]:
+        """What is passed as soon as this state is reached, and the state behind that."""
+        marks: list[Mark] = []
+        rest = self.rest
+        while self.slot is None and rest and isinstance(rest[0], Mark):
+            marks.append(rest[0])
+            rest = rest[1:]
+        return tuple(marks), self.grammar.state(rest) if marks else self
+
+    @cached_property
+    def literals(self) -> frozenset[str]:
+        """The symbols of the format's own that may come next."""
+        return frozenset(arc.symbol for arc in self._expanded[0] if arc.symbol)
+
+    @cached_property
+    def skip(self) -> re.Pattern[str] | None:
+        """Finds the next symbol that may leave this slot; None where every symbol may."""
+        slot = self.slot
+        if slot is None or slot.kind != "text" or any(not a.symbol for a in self._expanded[0]):
+            return None
+        plain = "".join(re.escape(symbol) for symbol in self.literals if not is_control(symbol))
+        return re.compile(f"[{plain}\ud800-\udfff]")
+
+    def moves(self, symbol: str) -> tuple[Move, ...]:
+        """The ways on for a symbol, the preferred one first."""
+        key = symbol if symbol in self.literals or is_control(symbol) else ""
+        found = self._moves.get(key)
+        if found is None:
+            found = self._moves[key] = tuple(self._find(symbol))
+        return found
+
+    def _find(self, symbol: str) -> Iterable[Move]:
+        leaves = self.slot is not None
+        for arc in self._expanded[0]:
+            if arc.symbol == symbol or (not arc.symbol and arc.target.takes(symbol)):
+                yield Move(arc.target, arc.actions, arc.penalty, leaves)
+        if self.slot is not None and self.takes(symbol):
+            yield Move(self, (), 0, False)
+
+    def takes(self, symbol: str) -> bool:
+        """Whether the slot of this state may hold a symbol."""
+        assert self.slot is not None
+        if self.slot.kind == "raw":
+            return symbol not in self.slot.stops
+        return not is_control(symbol)
+
+
+def is_control(symbol: str) -> bool:
+    """Whether a symbol stands for a control token."""
+    return "\ud800" <= symbol <= "\udfff"
+
+
+class HeaderForm(NamedTuple):
+    """One way to write a header, with all who write it so."""
+
+    pattern: Pattern
+    source: str
+    """The expression that it has in `HeaderReader`."""
+    spec: TurnSpec
+    twin: bool
+    """Whether it spells out what a header with a label would say of another author."""
+
+
+class Grammar:
+    """The automaton of one format under one pair of document tokens."""
+
+    def __init__(self, fmt: Format, bos_token: str, eos_token: str) -> None:
+        self.fmt = fmt
+        self.tokens = {"bos_token": bos_token, "eos_token": eos_token}
+        self.control: Mapping[str, str] = {
+            **fmt.control_symbols,
+            **{
+                token: chr(0xD800 + len(fmt.control) + number)
+                for number, token in enumerate(self.tokens.values())
+                if token and token not in fmt.control_symbols
+            },
+        }
+        """Control token to its symbol."""
+        self.names = {symbol: token for token, symbol in self.control.items()}
+        """Symbol to its control token."""
+        self.reader = HeaderReader(fmt)
+        self.specs: list[TurnSpec] = []
+        self.forms: list[HeaderForm] = []
+        self.after: list[State] = []
+        """The states behind items, by the number that their marks carry."""
+        self._numbers: dict[int, int] = {}
+        self._form_numbers: dict[tuple[str, str], int] = {}
+        self._states: dict[tuple[Nodes, Text | None], State] = {}
+        self._boundaries: dict[Author | None, Nodes] = {}
+
+    # States
+
+    def state(self, rest: Nodes, slot: Text | None = None) -> State:
+        """The state in which `rest` is still to be read."""
+        key = (rest, slot)
+        found = self._states.get(key)
+        if found is None:
+            found = self._states[key] = State(self, rest, slot)
+        return found
+
+    def expand(
+        self,
+        rest: Nodes,
+        actions: Actions,
+        penalty: int,
+        out: tuple[list[_Arc], list[Dynamic], list[tuple[Actions, int]]],
+        seen: set[tuple[Nodes, Actions]],
+    ) -> None:
+        """Follow everything that takes no symbol."""
+        if not rest or (rest, actions) in seen:
+            return
+        seen.add((rest, actions))
+        node, tail = rest[0], rest[1:]
+        if isinstance(node, Lit):
+            more: Nodes = (Lit(node.text[1:]),) if len(node.text) > 1 else ()
+            out[0].append(_Arc(node.text[0], self.state((*more, *tail)), actions, penalty))
+        elif isinstance(node, Text):
+            self._expand_text(node, tail, actions, penalty, out, seen)
+        elif isinstance(node, Accept):
+            out[2].append((actions, penalty))
+        elif isinstance(node, HeaderEnd):
+            out[1].append(Dynamic(node, actions, penalty))
+        elif isinstance(node, Mark):
+            self.expand(tail, (*actions, node), penalty, out, seen)
+        elif isinstance(node, Test):
+            # An attribute that says what the format writes anyway is not said.
+            lazy = node.lazy or node.slot in self.fmt.attributes
+            order = (False, True) if lazy else (True, False)
+            for value in order:
+                cost = penalty + (1 if value and self._bare(node) else 0)
+                self.expand(assume(rest, node.slot, value), actions, cost, out, seen)
+        elif isinstance(node, Items):
+            self.expand(
+                (*self._begin(node.kind), Item(node.kind), *assume(tail, node.kind, True)),
+                actions,
+                penalty,
+                out,
+                seen,
+            )
+            if not node.filled:
+                self.expand(assume(tail, node.kind, False), actions, penalty, out, seen)
+        else:
+            for cost, nodes in self._ways(node, tail):
+                self.expand((*nodes, *tail), actions, penalty + cost, out, seen)
+
+    def _expand_text(
+        self,
+        node: Text,
+        tail: Nodes,
+        actions: Actions,
+        penalty: int,
+        out: tuple[list[_Arc], list[Dynamic], list[tuple[Actions, int]]],
+        seen: set[tuple[Nodes, Actions]],
+    ) -> None:
+        inside = self.state(assume(tail, node.slot, True), replace(node, filled=True))
+        out[0].append(_Arc("", inside, (*actions, Mark("open", node.slot)), penalty))
+        if not node.filled and node.slot not in NEVER_EMPTY:
+            self.expand(assume(tail, node.slot, False), actions, penalty, out, seen)
+        if node.filter in TRIMMING:
+            # What was there may have been trimmed away; what is written around it shows that.
+            blank = (*actions, Mark("blank", node.slot))
+            self.expand(assume(tail, node.slot, True), blank, penalty + 1, out, seen)
+
+    @staticmethod
+    def _bare(node: Test) -> bool:
+        """Whether nothing shows that a system prompt is one; see `header.bare_system`."""
+        return node.slot == "system" and not node.negated and not isinstance(node.nodes[0], Lit)
+
+    def _ways(self, node: Node, tail: Nodes) -> tuple[tuple[int, Nodes], ...]:
+        if isinstance(node, Alt):
+            return node.options
+        if isinstance(node, Boundary):
+            return ((0, self._boundary(node.previous)),)
+        if isinstance(node, Item):
+            after = self.state((AfterItem(node.kind), *tail))
+            number = self._number_of(after)
+            return (
+                (
+                    0,
+                    (
+                        Mark(node.kind, number),
+                        *self._each(node.kind),
+                        Mark(f"end-{node.kind}"),
+                        AfterItem(node.kind),
+                    ),
+                ),
+            )
+        if isinstance(node, AfterItem):
+            return self._after_item(node.kind)
+        assert isinstance(node, Again)
+        return ((0, (Mark("again"), *self._said(self.specs[node.spec]))),)
+
+    # Turns
+
+    def turn(
+        self, spec: TurnSpec, facts: Iterable[tuple[str, bool]] = (), *, behind: bool = False
+    ) -> Nodes:
+        """Everything behind the header of a turn, up to and with the next boundary.
+
+        Args:
+            spec: How the turn is written.
+            facts: What the header has shown of its slots.
+            behind: Whether the boundary before the turn was not read.
+        """
+        nodes: Nodes = self._said(spec)
+        if self.fmt.dummy_prefix and (spec.open or behind):
+            nodes = (PREFIX, *nodes)
+        for slot, value in facts:
+            nodes = assume(nodes, slot, value)
+        return nodes
+
+    def _said(self, spec: TurnSpec) -> Nodes:
+        ends = self.ends(spec)
+        if spec.group is not None:
+            again: Nodes = (*self._plain(spec.group), Again(self.number(spec)))
+            ends = (Alt(((0, again), (0, ends))),)
+        return (*self.nodes(spec.body), *ends)
+
+    def ends(self, spec: TurnSpec) -> Nodes:
+        """What closes a turn, with what follows it."""
+        gap = self.nodes(spec.gap)
+        closing = self.nodes(spec.end)
+        end: Nodes = (*closing, *self._ended(closing))
+        last = closing[-1] if closing else None
+        if gap and isinstance(last, Lit) and is_control(last.text[-1]):
+            gap = (Alt(((0, gap), (1, ()))),)
+        after: Nodes = (*gap, Boundary(spec.author))
+        ways: list[tuple[int, Nodes]] = [(0, (*end, *after))]
+        if spec.final_end is not None:
+            final = self.nodes(spec.final_end)
+            finish: Nodes = (*self.nodes(self.fmt.finish), Accept())
+            behind: Nodes = (Alt(((0, (*gap, *finish)), (1, (*finish,)), (2, after))),)
+            ways.append((0, (*final, *self._ended(final), *behind)))
+        plain: Nodes = ways[0][1] if len(ways) == 1 else (Alt(tuple(ways)),)
+        if spec.call_end is None:
+            return plain
+        call_end = self.nodes(spec.call_end)
+        return (
+            Test("calls", True, plain),
+            Test("calls", False, (*call_end, *self._ended(call_end), *after)),
+        )
+
+    @staticmethod
+    def _ended(closing: Nodes) -> Nodes:
+        return (Mark("ended", "end" if closing else "header"),)
+
+    def number(self, spec: TurnSpec) -> int:
+        """The number by which nodes and marks name a spec."""
+        found = self._numbers.get(id(spec))
+        if found is None:
+            found = self._numbers[id(spec)] = len(self.specs)
+            self.specs.append(spec)
+        return found
+
+    # The document
+
+    def document(self) -> Nodes:
+        """A whole document."""
+        begin = self.nodes(self.fmt.begin)
+        rule = self.fmt.tools
+        start: Nodes = (Boundary(None),)
+        if rule is not None and "start" in rule.places:
+            frame = self.nodes(rule.frame)
+            start = (Alt(((0, (*frame, *start)), (0, start))),)
+        if not begin:
+            return start
+        return (Alt(((0, (*begin, *start)), (2, start))),)
+
+    def _boundary(self, previous: Author | None) -> Nodes:
+        found = self._boundaries.get(previous)
+        if found is None:
+            found = self._boundaries[previous] = self._make_boundary(previous)
+        return found
+
+    def _make_boundary(self, previous: Author | None) -> Nodes:
+        ways: list[tuple[int, Nodes]] = []
+        for number in self._forms_after(previous):
+            form = self.forms[number]
+            header = self.nodes(form.pattern)
+            ways.append(
+                (
+                    1 if form.twin else 0,
+                    (Mark("header"), *_lazy(header), HeaderEnd(number, previous)),
+                )
+            )
+        finish = self.nodes(self.fmt.finish)
+        ways.append((0, (*finish, Accept())))
+        if finish:
+            ways.append((1, (Accept(),)))
+        prefix: Nodes = (PREFIX,) if self.fmt.dummy_prefix else ()
+        return (*prefix, Alt(tuple(ways)))
+
+    def _forms_after(self, previous: Author | None) -> list[int]:
+        """The headers that may stand behind a turn, those that fix most first."""
+        found: dict[int, tuple[int, bool]] = {}
+        for spec in self.fmt.specs:
+            if spec.author == "owner" and not self._writes_owner(previous):
+                continue
+            pattern = spec.header(previous)
+            source = header_source(self.fmt, pattern)
+            key = (source, "" if slots(pattern) else f"{spec.author} {spec.role}")
+            if key not in self._form_numbers:
+                self._form_numbers[key] = len(self.forms)
+                self.forms.append(HeaderForm(pattern, source, spec, label_twin(self.fmt, spec)))
+            found.setdefault(self._form_numbers[key], self.reader.weight(pattern))
+        return sorted(found, key=lambda number: found[number], reverse=True)
+
+    def _writes_owner(self, previous: Author | None) -> bool:
+        place = self.fmt.system.place
+        return place == "turn" or (place == "start" and previous is None)
+
+    # Items of lists: calls and tool schemas
+
+    def _begin(self, kind: str) -> Nodes:
+        rule = self.fmt.calls if kind == "calls" else self.fmt.tools
+        assert rule is not None
+        return self.nodes(rule.begin)
+
+    def _each(self, kind: str) -> Nodes:
+        rule = self.fmt.calls if kind == "calls" else self.fmt.tools
+        assert rule is not None
+        return self.nodes(rule.each)
+
+    def _after_item(self, kind: str) -> tuple[tuple[int, Nodes], ...]:
+        rule = self.fmt.calls if kind == "calls" else self.fmt.tools
+        assert rule is not None
+        last: tuple[int, Nodes] = (0, self.nodes(rule.finish))
+        if kind == "calls" and self.fmt.calls is not None and self.fmt.calls.max == 1:
+            return (last,)
+        join = rule.join
+        between = self._plain(join) if isinstance(join, str) else self.nodes(join)
+        return ((0, (*between, Item("calls" if kind == "calls" else "tools"))), last)
+
+    def _number_of(self, state: State) -> int:
+        number = self._numbers.get(id(state))
+        if number is None:
+            number = self._numbers[id(state)] = len(self.after)
+            self.after.append(state)
+        return number
+
+    # What models write that the format does not
+
+    def raw_call(self, after: State, spec: TurnSpec | None) -> State:
+        """A tool call taken as it is, up to what closes it."""
+        stops = {symbol for symbol in after.literals if is_control(symbol)}
+        if spec is not None:
+            behind = (self.state(self.ends(spec)), self.state((Boundary(spec.author),)))
+            stops |= {s for state in behind for s in state.literals if is_control(s)}
+        closing = self._closing(self._each("calls"))
+        if closing:
+            stops.add(closing[0].text[0])
+            rest: Nodes = (*closing, Mark("end-calls"), *after.rest)
+        else:
+            rest = (Mark("end-calls"), Alt(((0, after.rest), (1, after.rest[1:]))))
+        return self.state(rest, Text("malformed", "raw", stops=frozenset(stops)))
+
+    @staticmethod
+    def _closing(each: Nodes) -> tuple[Lit, ...]:
+        """The literals that end a pattern, from the first control token among them on."""
+        found: list[Lit] = []
+        for node in reversed(each):
+            if not isinstance(node, Lit):
+                break
+            found.insert(0, node)
+        while found and not is_control(found[0].text[0]):
+            found.pop(0)
+        return tuple(found)
+
+    def unknown_turn(self, previous: Author | None) -> State:
+        """A turn under a header that nobody has, up to the next header."""
+        boundary: Nodes = (Boundary(previous),)
+        stops = frozenset(s for s in self.state(boundary).literals if is_control(s))
+        return self.state(boundary, Text("unknown", "raw", stops=stops))
+
+    # Patterns
+
+    def _plain(self, text: str) -> Nodes:
+        return (Lit(text),) if text else ()
+
+    def nodes(self, pattern: Pattern) -> Nodes:
+        """A pattern of the format as nodes."""
+        found: list[Node] = []
+        for node in pattern:
+            if isinstance(node, Slot):
+                found.extend(self._slot(node))
+            elif isinstance(node, Group):
+                found.append(Test(node.slot, node.negated, self.nodes(node.nodes)))
+            else:
+                assert isinstance(node, LiteralNode)
+                found.append(Lit(self.control[node.text] if node.control else node.text))
+            if self.fmt.dummy_prefix and node is not pattern[-1] and _ends_control(found[-1:]):
+                found.append(PREFIX)
+        return tuple(found)
+
+    def _slot(self, node: Slot) -> Nodes:
+        if node.name in DOCUMENT_TOKENS:
+            token = self.tokens[node.name]
+            return (Lit(self.control[token]),) if token else ()
+        if node.name == "calls":
+            return (Items("calls"),)
+        if node.name == "tools":
+            return (Items("tools"),)
+        kind: Kind = "text"
+        if node.name == "arguments" or (node.name in ("tool", "function") and self._json_tools()):
+            kind = "object"
+        elif node.filter == "json":
+            kind = "string"
+        elif node.filter == "json-value":
+            kind = "value"
+        return (Text(node.name, kind, node.filter),)
+
+    def _json_tools(self) -> bool:
+        return self.fmt.tools is not None and self.fmt.tools.schema in JSON_SCHEMAS
+
+
+NEVER_EMPTY = frozenset(
+    ("role", "speaker", "call_name", "arguments", "call_id", "tool", "function", "tool_name")
+)
+"""Slots that hold something wherever they are written outside a group of theirs."""
+
+TRIMMING = (
+    frozenset(
+        name for name, (apply, _) in FILTERS.items() if not apply((Piece(" \n ", "content"),))
+    )
+    | {name for name, (apply, _) in FILTERS.items() if not apply((Piece("\n", "content"),))}
+    | {name for name, (apply, _) in FILTERS.items() if not apply((Piece(" ", "content"),))}
+)
+"""Filters that can leave nothing of what a slot holds."""
+
+JSON_SCHEMAS = frozenset(("json", "named-fields"))
+
+PREFIX = Alt(((0, (Lit(" "),)), (1, ())))
+"""SentencePiece's dummy prefix at the beginning of a run of plain text."""
+
+assert set(TURN_SLOTS) >= {"content", "reasoning", "calls", "tools", "system"}
+
+
+def _lazy(header: Nodes, *, followed: bool = False) -> Nodes:
+    """A header in which names are read as short as they can be.
+
+    With what follows a name no name can begin, or the text behind a header without one would be a
+    name. Where something stands in the place of a name, the name comes first.
+    """
+    found: list[Node] = []
+    for number, node in enumerate(header):
+        rest = header[number + 1 :]
+        if isinstance(node, Test):
+            following = rest[0] if rest else None
+            either = (
+                isinstance(following, Test)
+                and following.slot == node.slot
+                and following.negated != node.negated
+            )
+            more = followed or bool(rest)
+            inner = _lazy(node.nodes, followed=more)
+            found.append(replace(node, nodes=inner, lazy=more and not either))
+        else:
+            found.append(node)
+    return tuple(found)
+
+
+def _ends_control(nodes: list[Node]) -> bool:
+    last = nodes[-1] if nodes else None
+    return isinstance(last, Lit) and is_control(last.text[-1])
+
+
+def assume(nodes: Nodes, slot: str, value: bool) -> Nodes:
+    """The nodes that are left once it is known whether a slot is filled."""
+    found: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Test):
+            if node.slot != slot:
+                found.append(replace(node, nodes=assume(node.nodes, slot, value)))
+            elif value != node.negated:
+                found.extend(assume(node.nodes, slot, value))
+        elif isinstance(node, Text) and node.slot == slot:
+            if value:
+                found.append(replace(node, filled=True))
+        elif isinstance(node, Items) and node.kind == slot:
+            if value:
+                found.append(replace(node, filled=True))
+        elif isinstance(node, Alt):
+            options = tuple((cost, assume(inner, slot, value)) for cost, inner in node.options)
+            found.append(Alt(options))
+        elif isinstance(node, HeaderEnd):
+            found.append(replace(node, facts=node.facts | {(slot, value)}))
+        else:
+            found.append(node)
+    return tuple(found)

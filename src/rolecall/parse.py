@@ -1,0 +1,507 @@
+"""Parsing: ids or text back to a conversation, by the patterns that render writes.
+
+`Session` glues the three steps together: `Symbols` makes symbols of ids or text, `Reader` follows
+every reading of them, and what all readings agree on becomes drafts of messages here. A whole
+document and a stream are read by the same session.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from rolecall import strategies
+from rolecall.account import call_opening
+from rolecall.canonical import CLIENT_PLACES, LABEL_SLOTS, declare
+from rolecall.conversation import DEFAULT_ROLE, Author, Cast, Conversation, Message, ToolCall
+from rolecall.errors import InputError, ParseError
+from rolecall.grammar import Grammar, Nodes, is_control
+from rolecall.header import Speakers
+from rolecall.lost import GRAVITY, Level, strict_level
+from rolecall.pattern import literals, slots
+from rolecall.plan import would_join
+from rolecall.reader import Action, Reader, Speaker
+from rolecall.reply import Draft, call_of, calls_in, message_of, tool_of
+from rolecall.symbols import Chunk, Symbols
+from rolecall.tokenizers.base import RunStart
+from rolecall.turn import Turn
+from rolecall.unread import Unread
+
+if TYPE_CHECKING:
+    from rolecall.format import Format
+    from rolecall.tokenizers import Tokenizer
+
+DETAILS: dict[str, tuple[Level, str]] = {
+    "unexpected": ("error", "nothing may stand here; it is in no message"),
+    "spacing": ("note", "white space that the format does not write"),
+    "unknown-header": ("error", "nobody's turn is opened like this; what follows is in no message"),
+    "malformed-call": ("error", "this tool call cannot be read; it is in no message"),
+    "unclosed": ("error", "the turn goes no further, though something in it is not closed"),
+    "outside-vocabulary": ("error", "the vocabulary has no token of this id"),
+    "malformed-utf8": ("warning", "these bytes are no UTF-8; U+FFFD stands for them"),
+    "lone-surrogate": ("warning", "half a character; U+FFFD stands for it"),
+    "tools-unread": ("note", "tool schemas in this form cannot be read back"),
+}
+"""Code of a record to its level and what it says."""
+
+
+class _Source(NamedTuple):
+    """Where a stretch of symbols came from."""
+
+    at: int
+    first: int
+    end: int
+    exact: bool
+    """Whether each symbol is one place of the source."""
+
+
+class Session:
+    """Reads one stream of symbols to drafts of messages."""
+
+    def __init__(
+        self,
+        fmt: Format,
+        tokenizer: Tokenizer | None,
+        cast_: Cast,
+        options: Mapping[str, Any],
+        *,
+        start: RunStart = RunStart.DOCUMENT,
+        nodes: Nodes | None = None,
+        speakers: Speakers | None = None,
+    ) -> None:
+        self.fmt = fmt
+        self.cast = cast_
+        self.options = dict(options)
+        values = fmt.option_values(options)
+        self.grammar = grammar(fmt, str(values["bos_token"]), str(values["eos_token"]))
+        run = RunStart.CONTINUED if fmt.dummy_prefix else start
+        section = RunStart.CONTINUED if fmt.dummy_prefix else RunStart.SECTION
+        self.symbols = Symbols(self.grammar.control, tokenizer, run, section=section)
+        self.speakers = speakers or Speakers(fmt, cast_)
+        beginning = self.grammar.document() if nodes is None else nodes
+        self.reader = Reader(self.grammar, self.speakers, beginning)
+        self.drafts: list[Draft] = []
+        self.tools: list[dict[str, Any]] = []
+        self.found: dict[str, str] = {}
+        """Options as the document gives them."""
+        self.unread: list[Unread] = []
+        self.committed = 0
+        """Number of actions that every reading agrees on."""
+        self.cut = 0
+        """What is said before this symbol is left out of the message."""
+        self.log: list[Action] = []
+        """Actions taken over that a stream may report and has not yet."""
+        self._offset = 0
+        self._sources: list[_Source] = []
+        self._starts: list[int] = []
+        self._foreign: dict[int, str] = {}
+        self._opened: tuple[str, int] | None = None
+        self._item: dict[str, str] | None = None
+        self._item_at = 0
+        self._unusual: list[ToolCall] = []
+        self._loose: dict[str, str] = {}
+        self._reported = 0
+
+    # What comes in
+
+    def feed(self, given: object) -> list[Chunk]:
+        """The symbols of ids or text."""
+        if isinstance(given, (str, bytes, bytearray, memoryview)):
+            return self.symbols.feed_text(cast("str | bytes", given))
+        return self.symbols.feed_ids(cast("Iterable[int]", given))
+
+    def read(self, chunk: Chunk) -> Iterator[None]:
+        """Read one chunk; yields wherever something happened that may be reported."""
+        reader = self.reader
+        exact = chunk.end - chunk.first == len(chunk.text)
+        self._sources.append(_Source(reader.at, chunk.first, chunk.end, exact))
+        self._starts.append(reader.at)
+        if chunk.problem:
+            text = chunk.text if chunk.text else f"id {self._id_text(chunk)}"
+            self._record(chunk.problem, text, (chunk.first, chunk.end))
+        if chunk.token and chunk.token not in self.grammar.control:
+            self._foreign[reader.at] = chunk.token
+        for _ in reader.feed(chunk.text):
+            yield
+
+    @staticmethod
+    def _id_text(chunk: Chunk) -> str:
+        return f"at {chunk.first}"
+
+    def feed_known(self, text: str, *, control: bool) -> Iterator[None]:
+        """Read what stood in the prompt: one control token, or plain text."""
+        if control:
+            text = self.grammar.control.get(text, "\udfff")
+        self._sources.append(_Source(self.reader.at, 0, 0, exact=False))
+        self._starts.append(self.reader.at)
+        for _ in self.reader.feed(text):
+            yield
+
+    # What all readings agree on
+
+    def agree(self) -> None:
+        """Take over what every reading has passed."""
+        reader = self.reader
+        threads = reader.threads
+        if len(threads) == 1 and threads[0].trail.count == self.committed:
+            return
+        lists = [reader.passed(thread, self.committed) for thread in threads]
+        common = lists[0]
+        for other in lists[1:]:
+            length = next(
+                (n for n, (a, b) in enumerate(zip(common, other, strict=False)) if a != b),
+                min(len(common), len(other)),
+            )
+            common = common[:length]
+        self.take(_without_open_header(common))
+        if len(threads) == 1 and threads[0].trail.count == self.committed:
+            threads[0].trail.parent = None
+
+    def take(self, actions: Sequence[Action]) -> None:
+        """Take over actions."""
+        self._report_unexpected()
+        for action in actions:
+            self.committed += 1
+            self._take(action)
+            if reported(action):
+                self.log.append(action)
+
+    def _take(self, action: Action) -> None:
+        match action.kind:
+            case "open":
+                self._opened = (str(action.data), action.at)
+            case "close":
+                self._close(action)
+            case "blank":
+                if self.drafts:
+                    self.drafts[-1].blank.add(str(action.data))
+            case "calls" | "tools":
+                self._item, self._item_at = {}, action.at
+            case "end-calls":
+                self._end_call(action.at)
+            case "end-tools":
+                self._end_tool(action.at)
+            case "speaker":
+                assert isinstance(action.data, Speaker)
+                self._begin(action.data, action.at)
+            case "again":
+                self.drafts[-1].ended = "header"
+                self.drafts[-1].end = action.at
+                self._begin(self.drafts[-1].speaker, action.at)
+            case "cut":
+                self._cut(action.at)
+            case "ended":
+                draft = self.drafts[-1]
+                draft.ended = str(action.data)
+                draft.end = action.at
+                self._check(draft)
+            case _:
+                pass
+
+    def _begin(self, speaker: Speaker, at: int) -> None:
+        draft = Draft(speaker, at)
+        for slot in ("call_id", "call_name"):
+            if slot in self._loose:
+                draft.slots[slot] = self._loose[slot]
+        self._loose = {}
+        self.drafts.append(draft)
+        if speaker.author is not None:
+            self.speakers.remember(speaker.author, speaker.role, speaker.name, speaker.spec.role)
+
+    def _close(self, action: Action) -> None:
+        assert self._opened is not None
+        slot, first = self._opened
+        self._opened = None
+        if slot in ("unknown", "malformed"):
+            if slot == "unknown":
+                self.record("unknown-header", first, action.at)
+            else:
+                self._malformed(first, action.at)
+            return
+        if slot in ("content", "reasoning"):
+            first = max(first, self.cut)
+        text = self.text(first, action.at)
+        if self._item is not None:
+            self._item[slot] = text
+        elif slot in self.fmt.options:
+            self.found[slot] = text
+        elif self.drafts and self.drafts[-1].ended is None:
+            self.drafts[-1].slots[slot] = text
+        else:
+            self._loose[slot] = text
+
+    def _end_call(self, at: int) -> None:
+        item, self._item = self._item, None
+        calls, self._unusual = self._unusual, []
+        if item is not None:
+            call = call_of(self.fmt, item)
+            calls = [] if call is None else [call]
+            if call is None:
+                self.record("malformed-call", self._item_at, at)
+        self.drafts[-1].calls.extend(calls)
+        self.drafts[-1].items.append(calls)
+
+    def _malformed(self, first: int, end: int) -> None:
+        """Read a call that is not written as the format has it, as far as that can be."""
+        self._item = None
+        calls, rest = calls_in(self.fmt, self.text(first, end))
+        self._unusual = calls
+        if rest or not calls:
+            self.record("malformed-call", first, end)
+
+    def _end_tool(self, at: int) -> None:
+        item, self._item = self._item or {}, None
+        tool = tool_of(self.fmt, item)
+        if tool is None:
+            self.record("tools-unread", self._item_at, at)
+        else:
+            self.tools.append(tool)
+
+    def _cut(self, at: int) -> None:
+        draft = self.drafts[-1]
+        if self._item is not None or self._unusual:
+            if self._item is not None:
+                self.record("malformed-call", self._item_at, at)
+                self._item = None
+            self._end_call(at)
+            return
+        if self.unread and self.unread[-1].code == "malformed-call":
+            return
+        self.record("unclosed", max(0, at - 1), at)
+        if not draft.slots and not draft.calls:
+            draft.slots.setdefault("content", "")
+
+    def _check(self, draft: Draft) -> None:
+        """Warn of a call that was read as text."""
+        opening = call_opening(self.fmt, draft.speaker.spec)
+        content = draft.slots.get("content", "")
+        if opening and opening in content:
+            detail = (
+                f"it holds {opening!r}, which opens a tool call in {self.fmt.name}, but what "
+                "follows is none; it was read as text"
+            )
+            span = self.span(draft.first, draft.end)
+            self.unread.append(
+                Unread("warning", "reads-as-call", len(self.drafts) - 1, detail, content, span)
+            )
+
+    def finish(self) -> bool:
+        """End the stream; returns whether the document may end here."""
+        for chunk in self.symbols.finish():
+            for _ in self.read(chunk):
+                self.agree()
+        thread, more, ends = self.reader.finished()
+        self.take([*self.reader.passed(thread, self.committed), *more])
+        if self._opened is not None and not ends:
+            self._take(Action(self.reader.at, "close", self._opened[0]))
+        if self._item is not None:
+            self.record("malformed-call", self._item_at, self.reader.at)
+            self._item = None
+        elif self._unusual:
+            self._end_call(self.reader.at)
+        elif thread.place.header is not None:
+            self.record("unknown-header", thread.place.header, self.reader.at)
+        self._report_unexpected()
+        return ends
+
+    # Text and records
+
+    def text(self, first: int, end: int) -> str:
+        """The plain characters between two symbols."""
+        text = self.reader.buffer.get(first, end)
+        return "".join(s for s in text if not is_control(s)) if _HOLDS_CONTROL(text) else text
+
+    def spelled(self, first: int, end: int) -> str:
+        """The characters between two symbols, control tokens spelled out."""
+        text = self.reader.buffer.get(first, end)
+        return "".join(
+            self._foreign.get(first + number) or self.grammar.names.get(symbol, symbol)
+            if is_control(symbol)
+            else symbol
+            for number, symbol in enumerate(text)
+        )
+
+    def span(self, first: int, end: int) -> tuple[int, int]:
+        """The ids, or characters of a text, that symbols came from."""
+        if not self._sources:
+            return (0, 0)
+        begin = self._source(first)
+        last = self._source(max(first, end - 1))
+        left = begin.first + (first - begin.at if begin.exact else 0)
+        right = last.first + (end - last.at) if last.exact else last.end
+        return (left, max(left, right))
+
+    def _source(self, at: int) -> _Source:
+        return self._sources[max(0, bisect_right(self._starts, at) - 1)]
+
+    def record(self, code: str, first: int, end: int) -> None:
+        """Record what could not be read."""
+        self._record(code, self.spelled(first, end), self.span(first, end))
+
+    def _record(self, code: str, text: str, span: tuple[int, int]) -> None:
+        level, said = DETAILS[code]
+        shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+        detail = f"found {shown!r}: {said}"
+        index = len(self.drafts) - 1 if self.drafts else None
+        self.unread.append(Unread(level, code, index, detail, text, span))
+
+    def _report_unexpected(self) -> None:
+        for item in self.reader.unexpected:
+            self.record(item.code, item.first, item.end)
+        self.reader.unexpected.clear()
+
+
+LONGEST_SHOWN = 80
+"""Characters of a malformed text that a message about it shows."""
+
+
+def _HOLDS_CONTROL(text: str) -> bool:  # noqa: N802
+    return not text.isascii() and any(is_control(symbol) for symbol in text)
+
+
+def reported(action: Action) -> bool:
+    """Whether a stream may have something to tell of an action."""
+    if action.kind in ("open", "close"):
+        return action.data in TOLD_SLOTS
+    return action.kind in ("speaker", "again", "calls", "end-calls", "ended")
+
+
+TOLD_SLOTS = frozenset(("content", "reasoning", "call_name", "call_id", "arguments", "malformed"))
+
+
+def _without_open_header(actions: list[Action]) -> list[Action]:
+    """The actions up to a header that is not complete: its slots are read once it is."""
+    for number in range(len(actions) - 1, -1, -1):
+        kind = actions[number].kind
+        if kind == "speaker" or (kind == "open" and actions[number].data == "unknown"):
+            return actions
+        if kind == "header":
+            return actions[:number]
+    return actions
+
+
+@lru_cache(maxsize=256)
+def grammar(fmt: Format, bos_token: str, eos_token: str) -> Grammar:
+    """The automaton of a format, made once."""
+    return Grammar(fmt, bos_token, eos_token)
+
+
+def parse(
+    fmt: Format,
+    source: object,
+    tokenizer: Tokenizer | None,
+    cast_: Cast,
+    options: Mapping[str, Any],
+    strict: object,
+) -> Conversation:
+    """Parse a whole document; the arguments are those of `Format.parse`."""
+    threshold = strict_level(strict)
+    from_text = isinstance(source, (str, bytes, bytearray, memoryview))
+    if not from_text and tokenizer is None:
+        raise InputError("ids can only be read with their tokenizer; pass tokenizer=")
+    session = Session(fmt, None if from_text else tokenizer, cast_, options)
+    for chunk in session.feed(source):
+        for _ in session.read(chunk):
+            session.agree()
+    session.finish()
+    found = conversation_of(session)
+    refused = [r for r in found.unread if threshold is not None and GRAVITY[r.level] >= threshold]
+    if refused:
+        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        raise ParseError(
+            f"{refused[0]}{more} [strict=False returns what could be read]", found, found.unread
+        )
+    return found
+
+
+def conversation_of(session: Session) -> Conversation:
+    """The conversation that was read."""
+    fmt = session.fmt
+    drafts = [draft for draft in session.drafts if not _only_opened(session, draft)]
+    messages: list[Message] = []
+    places: list[int] = []
+    declared: dict[tuple[str, str | None], Author] = {}
+    previous: Turn | None = None
+    for number, draft in enumerate(drafts):
+        message = _with_reasoning(fmt, drafts, number, message_of(fmt, draft))
+        turn = _turn_of(draft)
+        if previous is not None and _kept_apart(fmt, previous, turn):
+            messages.append(Message(DEFAULT_ROLE["owner"], ""))
+        previous = turn
+        if draft.slots.get("system"):
+            messages.append(Message(DEFAULT_ROLE["owner"], draft.slots["system"]))
+        places.append(len(messages))
+        messages.append(message)
+        speaker = draft.speaker
+        if speaker.author is not None:
+            by_name = message.name is not None and not speaker.labelled
+            declare(
+                fmt,
+                session.cast,
+                speaker.author,
+                message,
+                declared,
+                unlabelled=speaker.spec.role,
+                by_name=by_name and bool(slots(speaker.spec.open) & LABEL_SLOTS),
+            )
+    unread = tuple(
+        record._replace(message=places[record.message])
+        if record.message is not None and record.message < len(places)
+        else record._replace(message=None)
+        for record in session.unread
+    )
+    defaults = fmt.option_values({})
+    found = {key: value for key, value in session.found.items() if value != defaults.get(key)}
+    return Conversation(
+        tuple(messages),
+        tuple(session.tools) or None,
+        Cast(declared),
+        {**session.options, **found},
+        unread=unread,
+    )
+
+
+def _only_opened(session: Session, draft: Draft) -> bool:
+    """Whether a draft is the turn that a generation prompt opened, with nothing in it yet."""
+    return draft is session.drafts[-1] and draft.empty
+
+
+def _turn_of(draft: Draft) -> Turn:
+    speaker = draft.speaker
+    return Turn(speaker.spec, speaker.spec.author, speaker.role, speaker.name, None)
+
+
+def _kept_apart(fmt: Format, first: Turn, second: Turn) -> bool:
+    """Whether two turns would have become one, had nothing stood between them."""
+    return (
+        would_join(first, second)
+        and second.author == "client"
+        and fmt.system.place in CLIENT_PLACES
+    )
+
+
+def _with_reasoning(fmt: Format, drafts: Sequence[Draft], number: int, message: Message) -> Message:
+    """The message without the blank reasoning of a block that the format writes by itself."""
+    draft = drafts[number]
+    if "reasoning" not in draft.blank or draft.slots.get("reasoning"):
+        return message
+    turns = [_turn_of(draft) for draft in drafts]
+    if not strategies.THINKS[fmt.reasoning.thinks].apply(turns, number):
+        return message
+    return replace(
+        message,
+        reasoning_content=None,
+        content=message.content if message.content is not None or message.tool_calls else "",
+    )
+
+
+def plain_headers(fmt: Format) -> bool:
+    """Whether a header of the format is plain words, which content may hold too."""
+    return any(
+        literals(header, control=False) and not literals(header, control=True)
+        for spec in fmt.specs
+        for header in (spec.open, *spec.after.values())
+    )

@@ -1,0 +1,571 @@
+"""Reading symbols back, one at a time: the automaton of a format, run over what comes in.
+
+Every reading that is still possible is a `Thread`. Two that have come to the same state have the
+same future, so the cheaper one is kept, or of equal ones that which the format prefers; there are
+never more than there are states, and a symbol costs the same wherever it stands. What no reading
+accounts for is recorded and never lost.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from rolecall.grammar import (
+    TRIMMING,
+    Actions,
+    Boundary,
+    Dynamic,
+    Grammar,
+    Mark,
+    Move,
+    Nodes,
+    State,
+    is_control,
+)
+from rolecall.header import Speakers, header_source, says_role
+from rolecall.pattern import FILTERS, Piece
+from rolecall.scan import STARTS, Scan, advance
+from rolecall.turn import TurnSpec, text_of
+
+if TYPE_CHECKING:
+    from rolecall.conversation import Author
+
+MOST_THREADS = 64
+"""Readings that are followed at once; the dearest are given up beyond that."""
+
+
+class Speaker(NamedTuple):
+    """Who speaks, as a header says it."""
+
+    author: Author | None
+    role: str
+    name: str | None
+    attributes: tuple[tuple[str, str], ...]
+    spec: TurnSpec
+    labelled: bool
+    """Whether the header says the role."""
+
+
+class Action(NamedTuple):
+    """Something that a reading has passed."""
+
+    at: int
+    """Number of the symbol before which it happens."""
+    kind: str
+    """That of a `Mark`, or ``speaker``."""
+    data: int | str | Speaker | None
+
+    def told(self) -> tuple[int, str, object]:
+        """What of it a stream reports; readings that agree in it are told alike."""
+        if isinstance(self.data, Speaker):
+            return self.at, self.kind, (self.data.author, self.data.role, self.data.name)
+        return self
+
+
+class Trail:
+    """What a reading has passed, newest first."""
+
+    __slots__ = ("actions", "count", "parent")
+
+    def __init__(self, parent: Trail | None, actions: tuple[Action, ...]) -> None:
+        self.parent = parent
+        self.actions = actions
+        self.count: int = (0 if parent is None else parent.count) + len(actions)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a reading stands, for what to do when it cannot go on."""
+
+    speaker: Speaker | None = None
+    in_turn: bool = False
+    header: int | None = None
+    """Where a header began that is not complete."""
+    begun: int | None = None
+    """Where the header of the turn began."""
+    opened: int | None = None
+    """Where the slot began that is open."""
+    call: tuple[int, int] | None = None
+    """Where a tool call began that is not complete, and the number of the state behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One reading of the symbols so far."""
+
+    state: State
+    cost: int
+    trail: Trail
+    place: Place = field(default_factory=Place)
+    scan: Scan | None = None
+
+
+class Unexpected(NamedTuple):
+    """Symbols that no reading accounts for."""
+
+    first: int
+    end: int
+    code: str
+
+
+class Buffer:
+    """The symbols that may still be asked for."""
+
+    def __init__(self) -> None:
+        self._chunks: list[str] = []
+        self._starts: list[int] = []
+        self.end = 0
+
+    def append(self, chunk: str) -> None:
+        """Take more symbols."""
+        if chunk:
+            self._chunks.append(chunk)
+            self._starts.append(self.end)
+            self.end += len(chunk)
+
+    def get(self, first: int, end: int) -> str:
+        """The symbols from one place to another."""
+        if first >= end:
+            return ""
+        number = bisect_right(self._starts, first) - 1
+        parts: list[str] = []
+        while number < len(self._chunks) and self._starts[number] < end:
+            start = self._starts[number]
+            parts.append(self._chunks[number][max(0, first - start) : end - start])
+            number += 1
+        return "".join(parts)
+
+    def forget(self, before: int) -> None:
+        """Let go of chunks that end before a place."""
+        number = bisect_right(self._starts, before) - 1
+        if number > 0:
+            del self._chunks[:number], self._starts[:number]
+
+
+class Reader:
+    """Follows every reading of a stream of symbols.
+
+    Attributes:
+        threads: The readings that are possible, the best one first.
+        at: Number of symbols read.
+        unexpected: What no reading accounts for, in order.
+    """
+
+    def __init__(self, grammar: Grammar, speakers: Speakers, start: Nodes) -> None:
+        self.grammar = grammar
+        self.speakers = speakers
+        self.buffer = Buffer()
+        self.at = 0
+        self.unexpected: list[Unexpected] = []
+        self.threads: list[Thread] = self._settle(
+            [Thread(grammar.state(start), 0, Trail(None, ()))], -1
+        )
+
+    def begin_turn(self, speaker: Speaker) -> None:
+        """Start behind the header of a speaker, whatever was possible before."""
+        state = self.grammar.state(self.grammar.turn(speaker.spec, behind=True))
+        trail = Trail(None, (Action(self.at, "speaker", speaker),))
+        place = Place(speaker=speaker, in_turn=True)
+        self.threads = [Thread(state, 0, trail, place)]
+
+    def feed(self, chunk: str) -> Iterator[int]:
+        """Read symbols; yields where something happened that may be reported."""
+        self.buffer.append(chunk)
+        done = 0
+        while done < len(chunk):
+            ahead = self._ahead(chunk, done)
+            if ahead > done:
+                self.at += ahead - done
+                done = ahead
+                continue
+            self._step(chunk[done])
+            done += 1
+            yield self.at
+
+    def _ahead(self, chunk: str, start: int) -> int:
+        """How far every reading stays in its slot."""
+        end = len(chunk)
+        for thread in self.threads:
+            skip = thread.state.skip
+            if skip is None:
+                return start
+            found = skip.search(chunk, start, end)
+            end = end if found is None else found.start()
+        return end
+
+    def _step(self, symbol: str) -> None:
+        before = self.threads
+        moved = self._advance(before, symbol)
+        self.at += 1
+        moved = self._settle(moved, self.at) if moved else []
+        if not moved:
+            self.at -= 1
+            moved = self._recover(before, symbol)
+            self.at += 1
+            moved = self._settle(moved, self.at) if moved else before
+        self.threads = moved
+
+    def _advance(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
+        kept: dict[tuple[State, Scan | None], Thread] = {}
+        for thread in threads:
+            for move in thread.state.moves(symbol):
+                new = self._moved(thread, move, symbol)
+                if new is None:
+                    continue
+                key = (new.state, new.scan)
+                other = kept.get(key)
+                if other is None or new.cost < other.cost:
+                    kept[key] = new
+        found = _named(list(kept.values()), self.at)
+        if len(found) > MOST_THREADS:
+            found = sorted(found, key=lambda thread: thread.cost)[:MOST_THREADS]
+        return found
+
+    def _moved(self, thread: Thread, move: Move, symbol: str) -> Thread | None:
+        scan = thread.scan
+        if move.target is thread.state and not move.actions:
+            if scan is None:
+                return thread
+            further = advance(scan, symbol)
+            return None if further is None else _with_scan(thread, further)
+        if move.leaves and scan is not None and not scan.complete:
+            return None
+        start: Scan | None = None
+        slot = move.target.slot
+        if slot is not None and slot.kind in STARTS:
+            start = advance(STARTS[slot.kind], symbol)
+            if start is None:
+                return None
+        cost = thread.cost + move.penalty
+        if move.leaves:
+            cost += self._unfit(thread)
+        entry, target = move.target.entry
+        if not move.actions and not entry:
+            return Thread(target, cost, thread.trail, thread.place, start)
+        trail, place = self._passed(thread, move.actions, self.at)
+        if entry:
+            actions = tuple(Action(self.at + 1, mark.kind, mark.data) for mark in entry)
+            trail, place = Trail(trail, actions), _placed(place, actions)
+        return Thread(target, cost, trail, place, start)
+
+    def _passed(self, thread: Thread, marks: Actions, at: int) -> tuple[Trail, Place]:
+        actions = tuple(Action(at, mark.kind, mark.data) for mark in marks)
+        return Trail(thread.trail, actions), _placed(thread.place, actions)
+
+    def _unfit(self, thread: Thread) -> int:
+        """What it costs that a slot holds what its filter would have taken away."""
+        slot = thread.state.slot
+        if slot is None or slot.filter not in TRIMMING or thread.place.opened is None:
+            return 0
+        first = self.buffer.get(thread.place.opened, thread.place.opened + 1)
+        edges = f"{first}x{self.buffer.get(self.at - 1, self.at)}"
+        fits = text_of(FILTERS[slot.filter][0]((Piece(edges, "content", field="content"),)))
+        return 0 if fits == edges else 2
+
+    # Headers
+
+    def _settle(self, threads: list[Thread], at: int) -> list[Thread]:
+        """Go on behind headers that are complete."""
+        if not any(thread.state.dynamic and thread.state.slot is None for thread in threads):
+            return threads
+        found: list[Thread] = []
+        entered: dict[int, int] = {}
+        for thread in threads:
+            state = thread.state
+            if state.slot is not None or state.literals or state.accepts or not state.dynamic:
+                found.append(thread)
+            if state.slot is not None:
+                continue
+            for dynamic in state.dynamic:
+                new = self._behind_header(thread, dynamic, max(at, 0))
+                if new is not None:
+                    entered[len(found)] = new[0]
+                    found.append(new[1])
+        return [
+            thread
+            for number, thread in enumerate(found)
+            if number in entered
+            or not any(
+                _overtaken(thread, begun, preferred=place < number)
+                for place, begun in entered.items()
+            )
+        ]
+
+    def _behind_header(
+        self, thread: Thread, dynamic: Dynamic, at: int
+    ) -> tuple[int, Thread] | None:
+        trail, place = self._passed(thread, dynamic.actions, at)
+        begun, found = self._header_slots(trail)
+        form = self.grammar.forms[dynamic.node.header]
+        previous = dynamic.node.previous
+        sharing = self.grammar.reader.sharing.get(form.source, {form.spec.author})
+        reading = self.grammar.reader.reading(form.spec, sharing, found, at, self.speakers)
+        spec = self._spec(reading.author, reading.role, form.source, previous, form.spec)
+        if spec is None:
+            return None
+        labelled = says_role(found, reading.name)
+        role = reading.role
+        if reading.name is not None and not labelled and {"speaker"} & found.keys():
+            author, spoken_as = self.speakers.names.get(reading.name, (None, ""))
+            role = spoken_as if author is not None and author == reading.author else role
+        attributes = tuple(sorted(reading.attributes.items()))
+        author = reading.author
+        speaker = Speaker(author, role, reading.name, attributes, spec, labelled)
+        actions = (Action(at, "speaker", speaker),)
+        nodes = self.grammar.turn(spec, dynamic.node.facts)
+        entered = Thread(
+            self.grammar.state(nodes),
+            thread.cost + dynamic.penalty,
+            Trail(trail, actions),
+            _placed(place, actions),
+        )
+        return begun, entered
+
+    def _spec(
+        self,
+        author: Author | None,
+        role: str,
+        source: str,
+        previous: Author | None,
+        written: TurnSpec,
+    ) -> TurnSpec | None:
+        """How the turn of a speaker goes on, or None if that speaker has another header."""
+        fmt = self.grammar.fmt
+        if author is None:
+            model = fmt.turns.get("model")
+            same = model is not None and header_source(fmt, model.header(previous)) == source
+            return model if same else written
+        spec = fmt.spec(author, role)
+        if spec is None:
+            return None
+        return spec if header_source(fmt, spec.header(previous)) == source else None
+
+    def _header_slots(self, trail: Trail) -> tuple[int, dict[str, str]]:
+        """Where the newest header began, and what fills its slots."""
+        found: dict[str, str] = {}
+        closed: dict[str, int] = {}
+        node: Trail | None = trail
+        while node is not None:
+            for action in reversed(node.actions):
+                if action.kind == "header":
+                    return action.at, found
+                if action.kind == "close":
+                    closed[str(action.data)] = action.at
+                elif action.kind == "open" and str(action.data) in closed:
+                    slot = str(action.data)
+                    found[slot] = self.buffer.get(action.at, closed.pop(slot))
+            node = node.parent
+        return self.at, found
+
+    # What no reading accounts for
+
+    def _recover(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
+        """Readings that go on all the same; the symbol is passed over where there are none."""
+        for attempt in (self._other_space, self._raw_call, self._cut_short, self._unknown_header):
+            found = attempt(threads, symbol)
+            if found:
+                return found
+        if symbol.isspace():
+            self._note("spacing")
+        else:
+            self._note("unexpected")
+        return []
+
+    def _note(self, code: str) -> None:
+        last = self.unexpected[-1] if self.unexpected else None
+        if last is not None and last.end == self.at and last.code == code:
+            self.unexpected[-1] = last._replace(end=self.at + 1)
+        else:
+            self.unexpected.append(Unexpected(self.at, self.at + 1, code))
+
+    def _other_space(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
+        """Go on where white space of the format's own is missing."""
+        found: dict[State, Thread] = {}
+        for thread in threads:
+            if thread.scan is not None and not thread.scan.complete:
+                continue
+            waiting: list[tuple[Thread, int]] = [(thread, 0)]
+            while waiting:
+                here, depth = waiting.pop(0)
+                for space in (s for s in sorted(here.state.literals) if s.isspace()):
+                    for move in here.state.moves(space):
+                        if move.target is here.state or (
+                            move.target.slot is not None and not move.actions
+                        ):
+                            continue
+                        if move.target.slot is not None:
+                            continue
+                        trail, place = self._passed(here, move.actions, self.at)
+                        there = Thread(move.target, here.cost + 1, trail, place)
+                        for new in self._advance(self._settle([there], self.at), symbol):
+                            found.setdefault(new.state, new)
+                        if depth < MOST_SPACES:
+                            waiting.append((there, depth + 1))
+        return list(found.values())
+
+    def _raw_call(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
+        """Take a tool call that is not written as the format has it as it is."""
+        for thread in threads:
+            place = thread.place
+            if place.call is None or (
+                thread.state.slot is not None and thread.state.slot.kind == "raw"
+            ):
+                continue
+            first, number = place.call
+            after = self.grammar.after[number]
+            state = self.grammar.raw_call(after, place.speaker.spec if place.speaker else None)
+            actions = (Action(first, "open", "malformed"),)
+            raw = Thread(
+                state,
+                thread.cost,
+                Trail(thread.trail, actions),
+                _placed(place, actions),
+            )
+            return self._advance([raw], symbol)
+        return []
+
+    def _cut_short(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
+        """End a turn that is not complete, at its end token or at the header of another."""
+        if not is_control(symbol):
+            return []
+        for thread in threads:
+            place = thread.place
+            if not place.in_turn or place.speaker is None:
+                continue
+            closing = (Mark("close", thread.state.slot.slot),) if thread.state.slot else ()
+            spec = place.speaker.spec
+            for rest, marks in (
+                (self.grammar.ends(spec), (Mark("cut"),)),
+                ((Boundary(spec.author),), (Mark("cut"), Mark("ended", "header"))),
+            ):
+                trail, there = self._passed(thread, (*closing, *marks), self.at)
+                state = self.grammar.state(rest)
+                found = self._advance([Thread(state, thread.cost, trail, there)], symbol)
+                if found:
+                    return found
+        return []
+
+    def _unknown_header(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
+        """Take a turn that nobody can have written as it is, up to the next header."""
+        for thread in threads:
+            begun = thread.place.header
+            if begun is None or thread.state.slot is not None:
+                continue
+            actions = (Action(begun, "open", "unknown"),)
+            previous = None if thread.place.speaker is None else thread.place.speaker.spec.author
+            state = self.grammar.unknown_turn(previous)
+            trail = Trail(thread.trail, actions)
+            place = _placed(thread.place, actions)
+            return self._advance([Thread(state, thread.cost, trail, place)], symbol)
+        return []
+
+    # What all readings agree on
+
+    def passed(self, thread: Thread, since: int) -> list[Action]:
+        """What a reading has passed, from the action of a number on."""
+        found: list[Action] = []
+        node: Trail | None = thread.trail
+        while node is not None and node.count > since:
+            skipped = max(0, since - (node.count - len(node.actions)))
+            found.extend(reversed(node.actions[skipped:]))
+            node = node.parent
+        found.reverse()
+        return found
+
+    def finished(self) -> tuple[Thread, list[Action], bool]:
+        """The best reading if nothing more comes, what it passes at the end, if it may end."""
+        best: tuple[tuple[int, int], Thread, list[Action], bool] | None = None
+        for thread in self.threads:
+            ways: list[tuple[int, int, Actions, bool]] = []
+            if thread.scan is None or thread.scan.complete:
+                ways = [(0, cost, actions, True) for actions, cost in thread.state.accepts]
+            unfinished = 1 if thread.state.slot is not None else 2
+            ways.append((unfinished, 0, (), False))
+            for grade, cost, marks, ends in ways:
+                key = (grade, thread.cost + cost + self._unfit(thread))
+                if best is None or key < best[0]:
+                    actions = [Action(self.at, mark.kind, mark.data) for mark in marks]
+                    best = (key, thread, actions, ends)
+        assert best is not None
+        return best[1], best[2], best[3]
+
+
+MOST_SPACES = 8
+"""White space of the format's own that may be missing at one place."""
+
+
+def _overtaken(thread: Thread, header: int, *, preferred: bool) -> bool:
+    """Whether a header that is complete rules a reading out.
+
+    Words that open a turn are never content. Of two readings of one header the preferred one
+    holds, whichever is longer.
+
+    Args:
+        thread: The other reading.
+        header: Where the header began.
+        preferred: Whether the reading whose header is complete comes before the other.
+    """
+    place = thread.place
+    if place.header is not None:
+        return preferred and place.header == header and thread.state.slot is not None
+    if preferred and place.begun == header:
+        return True
+    return thread.state.slot is not None and place.opened is not None and place.opened < header
+
+
+def _named(threads: list[Thread], at: int) -> list[Thread]:
+    """The readings without those of a longer name of a call whose arguments have begun."""
+    begun = {
+        thread.place.call
+        for thread in threads
+        if thread.place.opened == at and _slot(thread) == "arguments"
+    }
+    if not begun:
+        return threads
+    return [t for t in threads if t.place.call not in begun or _slot(t) not in CALL_WORDS]
+
+
+CALL_WORDS = ("call_name", "call_id")
+
+
+def _slot(thread: Thread) -> str:
+    return "" if thread.state.slot is None else thread.state.slot.slot
+
+
+def _with_scan(thread: Thread, scan: Scan) -> Thread:
+    if scan == thread.scan:
+        return thread
+    return Thread(thread.state, thread.cost, thread.trail, thread.place, scan)
+
+
+def _placed(place: Place, actions: Sequence[Action]) -> Place:
+    speaker, in_turn, header = place.speaker, place.in_turn, place.header
+    begun, opened, call = place.begun, place.opened, place.call
+    for action in actions:
+        match action.kind:
+            case "header":
+                header = action.at
+            case "speaker":
+                assert isinstance(action.data, Speaker)
+                speaker, in_turn, begun, header = action.data, True, header, None
+            case "open":
+                opened = action.at
+                if action.data == "unknown":
+                    header = None
+            case "close":
+                opened = None
+            case "calls":
+                assert isinstance(action.data, int)
+                call = (action.at, action.data)
+            case "end-calls":
+                call = None
+            case "ended":
+                in_turn, call = False, None
+            case "again":
+                in_turn = True
+            case _:
+                pass
+    return Place(speaker, in_turn, header, begun, opened, call)
