@@ -9,7 +9,7 @@ tokenizer switched off.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from rolecall.tokenizers import RunStart, Span, Tokenizer
 
 if TYPE_CHECKING:
     from rolecall.conversation import Message
+    from rolecall.format import Format
     from rolecall.render import Rendering
 
 WHITE_SPACE = (
@@ -54,9 +55,14 @@ class Encoding:
     """What the tokenizer itself does not round-trip, beside what the rendering lost."""
     rendering: Rendering
     """What was encoded."""
+    tokenizer: Tokenizer | None = field(default=None, repr=False)
+    """The vocabulary that the ids are of. A pickle leaves it out: it would be of megabytes."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "tokenizer": None}
 
     def mask(
         self,
@@ -125,21 +131,60 @@ def encode(rendering: Rendering, tokenizer: Tokenizer, *, missing: int | None = 
     Raises:
         TokenizerError: If the vocabulary lacks a control token and `missing` is None.
     """
-    segments = rendering.segments
-    absent = missing_control(segments, tokenizer)
+    absent = missing_control(rendering.segments, tokenizer)
     if absent and missing is None:
-        raise TokenizerError(
-            f"{tokenizer.name} has no token {', '.join(map(repr, absent))}, which "
-            f"{rendering.format.name} writes as structure; add "
-            f"{'it' if len(absent) == 1 else 'them'} to the tokenizer as special tokens, or choose "
-            "a format this model was trained with"
-        )
-    items = _runs(segments, rendering.opened, dummy_prefix=rendering.format.dummy_prefix)
-    texts = _texts(segments, items, tokenizer)
+        raise lacking(rendering.format, tokenizer, absent)
+    found = encode_segments(
+        rendering.format, rendering.segments, tokenizer, opened=rendering.opened, missing=missing
+    )
+    return Encoding(**found._asdict(), rendering=rendering, tokenizer=tokenizer)
+
+
+def lacking(fmt: Format, tokenizer: Tokenizer, absent: list[str]) -> TokenizerError:
+    """The error for control tokens that a vocabulary lacks."""
+    return TokenizerError(
+        f"{tokenizer.name} has no token {', '.join(map(repr, absent))}, which "
+        f"{fmt.name} writes as structure; add "
+        f"{'it' if len(absent) == 1 else 'them'} to the tokenizer as special tokens, or choose "
+        "a format this model was trained with"
+    )
+
+
+class Tokens(NamedTuple):
+    """The arrays of an `Encoding`, by the names that they have there."""
+
+    ids: npt.NDArray[np.int32]
+    message: npt.NDArray[np.int32]
+    part: npt.NDArray[np.uint8]
+    sampled: npt.NDArray[np.bool_]
+    straddles: npt.NDArray[np.bool_]
+    lost: tuple[Lost, ...]
+
+
+def encode_segments(
+    fmt: Format,
+    segments: tuple[Segment, ...],
+    tokenizer: Tokenizer,
+    *,
+    opened: int | None = None,
+    missing: int | None = None,
+    before: Segment | None = None,
+) -> Tokens:
+    """Encode segments.
+
+    Args:
+        fmt: The format that wrote them.
+        segments: What to encode.
+        tokenizer: The vocabulary; it has every control token, or `missing` is given.
+        opened: Of a final message that is left open: its first segment.
+        missing: Id to write for control tokens that the vocabulary lacks.
+        before: What stands before the first segment, or None at the start of a document. Text
+            behind text is not joined to it.
+    """
+    items = _runs(segments, opened, before, dummy_prefix=fmt.dummy_prefix)
+    texts = _texts(segments, items, tokenizer, before)
     encoded = iter(
-        tokenizer.encode_runs(
-            [(run.text, run.start) for run in texts], frozenset(rendering.format.control)
-        )
+        tokenizer.encode_runs([(run.text, run.start) for run in texts], frozenset(fmt.control))
     )
     ids: list[int] = []
     spans: list[Span] = []
@@ -162,7 +207,7 @@ def encode(rendering: Rendering, tokenizer: Tokenizer, *, missing: int | None = 
         bases.append(int(bounds[item.segments[0]]) + next(waiting).skipped)
         counts.append(len(run_ids))
     places = np.array(spans, np.int64).reshape(-1, 2) + np.repeat(bases, counts)[:, None]
-    return _arrays(rendering, ids, places, bounds[1:], tokenizer, texts)
+    return _arrays(segments, ids, places, bounds[1:], tokenizer, texts)
 
 
 def missing_control(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> list[str]:
@@ -172,7 +217,11 @@ def missing_control(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> list
 
 
 def _runs(
-    segments: tuple[Segment, ...], opened: int | None, *, dummy_prefix: bool
+    segments: tuple[Segment, ...],
+    opened: int | None,
+    before: Segment | None,
+    *,
+    dummy_prefix: bool,
 ) -> list[int | _Run]:
     """Control segments by index, and runs of plain ones, cut where sampling starts.
 
@@ -185,15 +234,16 @@ def _runs(
             continue
         last = items[-1] if items else None
         if isinstance(last, _Run):
-            before = segments[last.segments[-1]]
-            if (not segment.sampled or before.sampled) and index != opened:
+            previous = segments[last.segments[-1]]
+            if (not segment.sampled or previous.sampled) and index != opened:
                 last.segments.append(index)
                 continue
             items.append(_Run([index], RunStart.CONTINUED))
-        elif dummy_prefix:
+        elif dummy_prefix or (last is None and before is not None and not before.control):
             items.append(_Run([index], RunStart.CONTINUED))
         else:
-            start = RunStart.DOCUMENT if last is None else RunStart.SECTION
+            first = last is None and before is None
+            start = RunStart.DOCUMENT if first else RunStart.SECTION
             items.append(_Run([index], start))
     return items
 
@@ -210,7 +260,10 @@ class _Text(NamedTuple):
 
 
 def _texts(
-    segments: tuple[Segment, ...], items: list[int | _Run], tokenizer: Tokenizer
+    segments: tuple[Segment, ...],
+    items: list[int | _Run],
+    tokenizer: Tokenizer,
+    before: Segment | None,
 ) -> list[_Text]:
     """The text of each run without the white space that the control tokens around it swallow.
 
@@ -218,7 +271,7 @@ def _texts(
     it is the neighbour, for the reference tokenizers as for a model that samples after it.
     """
     texts: list[_Text] = []
-    swallowing = False
+    swallowing = before is not None and before.control and tokenizer.swallows_right(before.text)
     behind_control = False
     for position, item in enumerate(items):
         if isinstance(item, int):
@@ -273,17 +326,17 @@ def _respelled(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> list[Lost
 
 
 def _arrays(
-    rendering: Rendering,
+    segments: tuple[Segment, ...],
     ids: list[int],
     places: npt.NDArray[np.int64],
     bounds: npt.NDArray[np.int64],
     tokenizer: Tokenizer,
     texts: list[_Text],
-) -> Encoding:
+) -> Tokens:
     """Give each token the segment of its last character.
 
     Args:
-        rendering: What was encoded.
+        segments: What was encoded.
         ids: The n token ids.
         places: int64[n, 2]: first character of each token in the rendered text, and the one after
             its last.
@@ -291,7 +344,6 @@ def _arrays(
         tokenizer: The vocabulary.
         texts: The runs of plain text.
     """
-    segments = rendering.segments
     # A token that spells nothing, such as a lone dummy prefix, belongs to what follows it.
     last = np.searchsorted(bounds, np.maximum(places[:, 1], places[:, 0] + 1))
     first = np.minimum(np.searchsorted(bounds, places[:, 0], side="right"), last)
@@ -311,12 +363,11 @@ def _arrays(
         for message in sorted(frozenset[int]().union(*(run.swallowed for run in texts)))
     ]
     lost += _respelled(segments, tokenizer)
-    return Encoding(
+    return Tokens(
         ids=np.array(ids, dtype=np.int32),
         message=message[last],
         part=part[last],
         sampled=unsampled[last + 1] == unsampled[first],
         straddles=first != last,
         lost=tuple(lost),
-        rendering=rendering,
     )
