@@ -5,7 +5,7 @@ tokenizer; they are loaded where they are first needed.
 """
 
 from rolecall.conversation import Cast, Conversation, Message, ToolCall
-from rolecall.errors import InputError, ModelOutputError, ParseError, RolecallError
+from rolecall.errors import HistoryChanged, InputError, ModelOutputError, ParseError, RolecallError
 from rolecall.format import Format, formats, load
 from rolecall.format import load_format as format
 from rolecall.lost import Lost
@@ -20,6 +20,7 @@ __all__ = [
     "Cast",
     "Conversation",
     "Format",
+    "HistoryChanged",
     "InputError",
     "Lost",
     "Message",

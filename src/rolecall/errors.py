@@ -69,6 +69,13 @@ class OrderError(ConversationError):
     """Messages in an order that the format has no way to write."""
 
 
+class HistoryChanged(ConversationError):  # noqa: N818  (the name is public)
+    """With new messages behind it, what was written already would be written otherwise.
+
+    `message` is the first that differs, or None where that is something before all of them.
+    """
+
+
 class LossError(ConversationError):
     """The rendering would lose something and ``strict`` forbids it.
 

@@ -396,6 +396,68 @@ class Format:
             prefill=prefill,
         )
 
+    def extend(
+        self,
+        encoding: Encoding,
+        messages: Iterable[object],
+        sampled: object = None,
+        rerender: bool = False,
+        *,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool | str = False,
+        speaker: Speaker | None = None,
+        strict: bool | str = True,
+    ) -> Encoding:
+        """Add a reply and new messages behind an encoding, whose ids stay as they are.
+
+        Neither the ids that are there nor those that were sampled are tokenized again; only what
+        is new is. The turn that is open is closed where the model did not close it, and what
+        closes it then does not count as sampled.
+
+        Where the sampled ids are what this format's text encodes to, the result has the ids of a
+        fresh `encode` of the whole conversation. They are not if the model split its words
+        otherwise, spaced a tool call otherwise, or was cut off in text that is one run with what
+        closes the turn; its `rendering` is that of a fresh one all the same. A fresh encoding also
+        joins text behind an encoding that ends in plain text to that text.
+
+        Args:
+            encoding: What to extend; it may end in a generation prompt, in a message that was left
+                open (content or reasoning), or in a turn that is closed.
+            messages: What follows: messages as for `render`, the tool results for instance. If
+                nothing was sampled and a turn is open, the first of them is its message.
+            sampled: Ids that a model sampled behind the encoding, with or without the token that
+                ends its turn. They are read as by `stream`; what they say becomes a message.
+            rerender: Render and encode everything again. This is the way out where history
+                changes; the ids that were there are not kept then.
+            add_generation_prompt: As for `render`, behind the new messages.
+            continue_final_message: As for `render`.
+            speaker: As for `render`.
+            strict: As for `render`, for what the new messages lose.
+
+        Raises:
+            HistoryChanged: If this format would write what is there otherwise now that more
+                follows; `history_changes` says why it may. The error names the first message that
+                differs.
+            ConversationError: If the new messages cannot be read or written, or a turn is open for
+                which nothing is given.
+            LossError: If something is lost that `strict` does not allow.
+            InputError: If the encoding is of another format, or `sampled` is no reply.
+            TokenizerError: If the tokenizer lacks a control token of the new text.
+        """
+        from rolecall.extend import extend
+
+        return extend(
+            self,
+            encoding,
+            messages,
+            sampled,
+            rerender=rerender,
+            strict=strict,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            speaker=speaker,
+        )
+
     def option_values(self, given: Mapping[str, Any]) -> dict[str, str | bool | int]:
         """The value of every option, the caller's or the default.
 

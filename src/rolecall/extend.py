@@ -1,0 +1,500 @@
+"""Extending an encoding: ids that are there stay, a reply is added as sampled, then the new turns.
+
+Whether what was written would still be written so is seen by comparing the new rendering with the
+old one, and never assumed. Nothing that was tokenized or sampled is tokenized again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from operator import index
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from rolecall.conversation import Conversation, Message
+from rolecall.encode import (
+    PART_CODE,
+    Encoding,
+    Tokens,
+    encode_segments,
+    lacking,
+    missing_control,
+)
+from rolecall.errors import ConversationError, HistoryChanged, InputError
+from rolecall.events import MessageEnded
+from rolecall.lost import Lost, enforce
+from rolecall.render import Rendering, render
+from rolecall.segment import HEADER_PARTS, Segment
+from rolecall.symbols import Chunk, Symbols
+from rolecall.tokenizers import RunStart, Tokenizer
+
+if TYPE_CHECKING:
+    from rolecall.format import Format
+    from rolecall.unread import Unread
+
+HEADER_CODES = frozenset(PART_CODE[part] for part in HEADER_PARTS)
+
+
+class Place(NamedTuple):
+    """A place in the text of segments."""
+
+    segment: int
+    at: int = 0
+    """Characters of that segment before the place; never all of them."""
+
+
+class Written(NamedTuple):
+    """Plain text, or one control token."""
+
+    text: str
+    control: bool
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What was sampled, read."""
+
+    message: Message
+    closed: bool
+    """Whether the end of the turn was sampled."""
+    ids: list[int]
+    behind: int
+    """Number of ids before the first that is no part of the message."""
+    chunks: list[Chunk]
+    """The characters and control tokens that the ids spell."""
+    unread: tuple[Unread, ...]
+
+    def written(self, first: int = 0) -> list[Written]:
+        """What the ids from `first` on spell."""
+        return [
+            Written(chunk.token or chunk.text, bool(chunk.token))
+            for chunk in self.chunks
+            if chunk.text and chunk.first >= first
+        ]
+
+
+def extend(
+    fmt: Format,
+    encoding: Encoding,
+    messages: Iterable[object],
+    sampled: object = None,
+    *,
+    rerender: bool = False,
+    strict: bool | str = True,
+    **ending: Any,
+) -> Encoding:
+    """Extend an encoding; the arguments are those of `Format.extend`."""
+    old, tokenizer = _checked(fmt, encoding)
+    given = old.conversation
+    added = Conversation.read(list(messages), cast=given.cast).messages
+    reply = None if sampled is None else _read(fmt, encoding, tokenizer, sampled)
+    history = _history(fmt, old, added, reply)
+    last = len(history) - 1
+    new = render(fmt, replace(given, messages=(*history, *added)), strict=False, **ending)
+    known = set(old.lost)
+    enforce(tuple(record for record in new.lost if record not in known), strict)
+    if rerender:
+        return new.encode(tokenizer)
+    start = _follow(fmt, old, new)
+    first = _own_tokens(encoding, len(given.messages))
+    before = old.segments[-1] if old.segments else None
+    if reply is None:
+        return _joined(new, [first], start, tokenizer, before=before)
+    place, more = _behind(fmt, old, reply, new, start, last)
+    if more:
+        extra = (Segment(item.text, item.control, last, "end", sampled=True) for item in more)
+        new = replace(new, segments=(*new.segments, *extra))
+        place = Place(len(new.segments))
+    own = _sampled(reply, _slice(new.segments, start, place), last)
+    if reply.chunks:
+        chunk = reply.chunks[-1]
+        text, control = chunk.token or chunk.text, bool(chunk.token)
+        before = Segment(text, control, last, "content", sampled=True)
+    return _joined(new, [first, own], place, tokenizer, before=before, closes=last)
+
+
+def _checked(fmt: Format, encoding: Encoding) -> tuple[Rendering, Tokenizer]:
+    old = encoding.rendering
+    if old.format is not fmt:
+        raise InputError(
+            f"the encoding was rendered by {old.format.name}, not by {fmt.name}; use its own format"
+        )
+    if encoding.tokenizer is None:
+        raise InputError(
+            "this encoding has come out of a pickle, which holds no tokenizer; give it back with "
+            "dataclasses.replace(encoding, tokenizer=…)"
+        )
+    return old, encoding.tokenizer
+
+
+# The reply
+
+
+def _read(fmt: Format, encoding: Encoding, tokenizer: Tokenizer, sampled: object) -> Reply:
+    """Read the ids that were sampled behind an encoding."""
+    try:
+        ids = [index(cast("Any", number)) for number in cast("Iterable[object]", sampled)]
+    except TypeError:
+        raise InputError(
+            "sampled: give the ids of the reply, a list or array of whole numbers"
+        ) from None
+    stream = fmt.stream(tokenizer, prompt=encoding)
+    events = [*stream.feed(ids), *stream.finish()]
+    ended = [event for event in events if isinstance(event, MessageEnded)]
+    if not ended:
+        raise InputError(
+            "sampled: the encoding ends between turns and these ids open none; render it with "
+            "add_generation_prompt=True before sampling"
+        )
+    message = ended[0].message
+    turn = encoding.rendering.resume.turn
+    if turn is not None and turn.message is not None:
+        # Of a message that was left open the caller's fields stay.
+        message = replace(
+            encoding.rendering.conversation.messages[-1],
+            content=message.content,
+            reasoning_content=message.reasoning_content,
+            tool_calls=message.tool_calls,
+            prefix=False,
+        )
+    return Reply(
+        message,
+        ended[0].reason in ("end", "calls"),
+        ids,
+        len(ids) - len(stream.rest),
+        _spelled(fmt, encoding.rendering, tokenizer, ids),
+        stream.unread,
+    )
+
+
+def _spelled(fmt: Format, old: Rendering, tokenizer: Tokenizer, ids: list[int]) -> list[Chunk]:
+    """What ids spell that were sampled behind a rendering."""
+    options = fmt.option_values(old.conversation.options)
+    tokens = (*fmt.control, str(options["bos_token"]), str(options["eos_token"]))
+    control = {
+        token: chr(0xD800 + number) for number, token in enumerate(dict.fromkeys(tokens)) if token
+    }
+    section = RunStart.CONTINUED if fmt.dummy_prefix else RunStart.SECTION
+    start = section if old.segments and old.segments[-1].control else RunStart.CONTINUED
+    symbols = Symbols(control, tokenizer, start, section=section)
+    return [*symbols.feed_ids(ids), *symbols.finish()]
+
+
+def _history(
+    fmt: Format, old: Rendering, added: tuple[Message, ...], reply: Reply | None
+) -> tuple[Message, ...]:
+    """The messages before those that are added, the reply included."""
+    messages, turn = old.conversation.messages, old.resume.turn
+    left_open = turn is not None and turn.message is not None
+    if reply is not None:
+        return (*(messages[:-1] if left_open else messages), reply.message)
+    first = added[0] if added else None
+    if left_open:
+        last = messages[-1]
+        grown = first is not None and _grows(last, first)
+        return messages[:-1] if grown else (*messages[:-1], replace(last, prefix=False))
+    if turn is not None and (first is None or (first.role, first.name) != (turn.role, turn.name)):
+        who = f"{turn.role!r}" + (f" named {turn.name!r}" if turn.name else "")
+        raise ConversationError(
+            f"the encoding opens a turn of {who} and nothing was sampled for it; give the ids as "
+            "`sampled`, or that message as the first of `messages`",
+            message=len(messages),
+            field="role",
+        )
+    return messages
+
+
+def _grows(last: Message, first: Message) -> bool:
+    """Whether a message is one that was left open, with what it has become."""
+    return (
+        (first.role, first.name) == (last.role, last.name)
+        and first.text.startswith(last.text)
+        and (first.reasoning_content or "").startswith(last.reasoning_content or "")
+    )
+
+
+# Comparing
+
+
+def _match(
+    segments: Sequence[Segment], place: Place, items: Iterable[Written]
+) -> tuple[Place, list[Written]] | Place:
+    """Follow items through segments.
+
+    Returns:
+        The place behind them and the items for which there were no segments left; where they
+        differ, the place at which they do.
+    """
+    number, at = place
+    more: list[Written] = []
+    for item in items:
+        text, done = item.text, 0
+        while done < len(text):
+            if number == len(segments):
+                more.append(Written(text[done:], item.control))
+                break
+            segment = segments[number]
+            if segment.control != item.control:
+                return Place(number, at)
+            length = min(len(segment.text) - at, len(text) - done)
+            if segment.text[at : at + length] != text[done : done + length] or (
+                item.control and segment.text != text
+            ):
+                return Place(number, at)
+            done, at = done + length, at + length
+            if at == len(segment.text):
+                number, at = number + 1, 0
+    return Place(number, at), more
+
+
+def _items(segments: Iterable[Segment]) -> list[Written]:
+    return [Written(segment.text, segment.control) for segment in segments]
+
+
+def _slice(segments: Sequence[Segment], start: Place, end: Place | None = None) -> list[Segment]:
+    """The segments from one place to another."""
+    end = Place(len(segments)) if end is None else end
+    found = list(segments[start.segment : end.segment])
+    if end.at:
+        final = segments[end.segment]
+        found.append(final._replace(text=final.text[: end.at]))
+    if start.at and found:
+        found[0] = found[0]._replace(text=found[0].text[start.at :])
+    return found
+
+
+def _follow(fmt: Format, old: Rendering, new: Rendering) -> Place:
+    """The place in the new rendering behind all of the old one.
+
+    Raises:
+        HistoryChanged: If the new one is not the old one with more behind it.
+    """
+    place = Place(0)
+    for segment in old.segments:
+        found = _match(new.segments, place, [Written(segment.text, segment.control)])
+        if isinstance(found, Place) or found[1]:
+            differs = found if isinstance(found, Place) else found[0]
+            raise _changed(fmt, new, differs, segment.message)
+        place = found[0]
+    return place
+
+
+def _changed(fmt: Format, new: Rendering, place: Place, message: int | None) -> HistoryChanged:
+    """The error for what would be written otherwise at a place."""
+    if message is None:
+        near = new.segments[: place.segment + 1]
+        found = [segment.message for segment in near if segment.message is not None]
+        message = found[-1] if found else None
+    which = "what stands before them" if message is None else "it"
+    reasons = "; ".join(fmt.history_changes)
+    return HistoryChanged(
+        f"with the new messages {fmt.name} writes {which} otherwise"
+        f"{f' ({reasons})' if reasons else ''}; rerender=True renders and encodes everything again",
+        message=message,
+        field="",
+    )
+
+
+def _behind(
+    fmt: Format, old: Rendering, reply: Reply, new: Rendering, start: Place, last: int
+) -> tuple[Place, list[Written]]:
+    """The place in the new rendering behind what was sampled, and what of it stands nowhere there.
+
+    Raises:
+        HistoryChanged: If the reply would be written otherwise now that it is not the last.
+    """
+    found = _match(new.segments, start, reply.written())
+    if not isinstance(found, Place):
+        return found
+    # The model wrote it otherwise than the format would, or the format writes it otherwise now.
+    alone = render(
+        fmt, replace(new.conversation, messages=new.conversation.messages[: last + 1]), strict=False
+    )
+    place = _follow(fmt, old, alone)
+    body, end = _closing(alone.segments)
+    found = _match(new.segments, start, _items(_slice(alone.segments, place, Place(body))))
+    if not isinstance(found, Place) and not found[1] and reply.closed:
+        found = _match(new.segments, found[0], _items(alone.segments[body:end]))
+    if isinstance(found, Place) or found[1]:
+        raise _changed(fmt, new, found if isinstance(found, Place) else found[0], last)
+    behind = _match(new.segments, found[0], reply.written(reply.behind))
+    if isinstance(behind, Place):
+        raise InputError(
+            f"sampled: the ids from {reply.behind} on stand behind the reply and are not how "
+            "`messages` go on; leave them out, or read them with stream(messages=None)"
+        )
+    return behind
+
+
+def _closing(segments: Sequence[Segment]) -> tuple[int, int]:
+    """Where the end of the last turn, a model's that is closed, begins and ends."""
+    end = len(segments)
+    while end and not segments[end - 1].sampled:
+        end -= 1
+    begin = end
+    while begin and segments[begin - 1].part == "end":
+        begin -= 1
+    return begin, end
+
+
+# Arrays
+
+
+def _own_tokens(encoding: Encoding, messages: int) -> Tokens:
+    """The tokens of the old encoding; those of an open header belong to the message to come."""
+    message = encoding.message
+    resume = encoding.rendering.resume
+    last = encoding.rendering.segments[-1:]
+    if last and last[0].message is None and (resume.turn is None or resume.turn.message is None):
+        first = _open_header(encoding)
+        if first is not None:
+            message = message.copy()
+            message[first:] = messages
+    return Tokens(
+        encoding.ids,
+        message,
+        encoding.part,
+        encoding.sampled,
+        encoding.straddles,
+        encoding.lost,
+    )
+
+
+def _open_header(encoding: Encoding) -> int | None:
+    """The first token of the header that is open, or None if none is."""
+    first = len(encoding)
+    inside = False
+    while first and encoding.message[first - 1] < 0:
+        header = int(encoding.part[first - 1]) in HEADER_CODES
+        if inside and not header:
+            break
+        inside = inside or header
+        first -= 1
+    return first if inside else None
+
+
+def _sampled(reply: Reply, segments: list[Segment], message: int) -> Tokens:
+    """The ids that were sampled, with what the segments say of the text that they spell."""
+    items = reply.written()
+    segments = segments or [
+        Segment(" ", control=False, message=message, part="content", sampled=True)
+    ]
+    places = _aligned(items, segments)
+    count = len(reply.ids)
+    first = np.full(count, -1, np.int64)
+    last = np.zeros(count, np.int64)
+    at = 0
+    for chunk in reply.chunks:
+        length = len(chunk.token or chunk.text)
+        for number in range(chunk.first, chunk.end):
+            # Of a character in pieces every piece stands where the character does.
+            final = number == chunk.end - 1
+            if first[number] < 0:
+                first[number] = at
+            last[number] = max(at + (length if final else 1) - 1, first[number])
+        at += length
+    silent = first < 0
+    first[silent], last[silent] = 0, 0
+    owner = np.append(places, len(segments) - 1)
+    first, last = owner[np.minimum(first, at)], owner[np.minimum(last, at)]
+    unread = tuple(
+        Lost("warning", "unread", message, "content", record.detail) for record in reply.unread
+    )
+    return Tokens(
+        np.array(reply.ids, np.int64).astype(np.int32),
+        np.array([-1 if s.message is None else s.message for s in segments], np.int32)[last],
+        np.array([PART_CODE[s.part] for s in segments], np.uint8)[last],
+        np.ones(count, np.bool_),
+        first != last,
+        unread,
+    )
+
+
+def _aligned(items: list[Written], segments: list[Segment]) -> npt.NDArray[np.int64]:
+    """For each character of what was sampled, the segment that it stands for.
+
+    Where the model wrote the same text, that is plain. Where it did not, stretches between the same
+    control tokens are laid over each other from both ends.
+    """
+    theirs = np.repeat(np.arange(len(segments)), [len(s.text) for s in segments])
+    if "".join(i.text for i in items) == "".join(s.text for s in segments):
+        return theirs
+    written, wanted = _stretches(items), _stretches(_items(segments))
+    if [s[1] for s in written] != [s[1] for s in wanted]:
+        written = [("".join(item.text for item in items), "")]
+        wanted = [("".join(segment.text for segment in segments), "")]
+    found: list[npt.NDArray[np.int64]] = []
+    at = 0
+    for (own, token), (other, _) in zip(written, wanted, strict=True):
+        place = theirs[at : at + len(other)]
+        found.append(_laid_over(own, other, place, at and theirs[at - 1]))
+        at += len(other) + len(token)
+        found.append(theirs[at - len(token) : at])
+    return np.concatenate(found)
+
+
+def _stretches(items: Iterable[Written]) -> list[tuple[str, str]]:
+    """Plain text with the control token behind it, or nothing behind the last."""
+    found: list[tuple[str, str]] = []
+    text = ""
+    for item in items:
+        if item.control:
+            found.append((text, item.text))
+            text = ""
+        else:
+            text += item.text
+    return [*found, (text, "")]
+
+
+def _laid_over(
+    own: str, other: str, places: npt.NDArray[np.int64], before: int
+) -> npt.NDArray[np.int64]:
+    """The places of one text for the characters of another that begins and ends alike."""
+    most = min(len(own), len(other))
+    head = next((n for n in range(most) if own[n] != other[n]), most)
+    tail = next((n for n in range(most - head) if own[-1 - n] != other[-1 - n]), most - head)
+    between = before if not len(places) else places[min(head, len(places) - 1)]
+    middle = np.full(len(own) - head - tail, between, np.int64)
+    return np.concatenate([places[:head], middle, places[len(other) - tail :]])
+
+
+def _joined(
+    new: Rendering,
+    parts: list[Tokens],
+    place: Place,
+    tokenizer: Tokenizer,
+    closes: int | None = None,
+    before: Segment | None = None,
+) -> Encoding:
+    """The tokens that are there with those of the text behind a place.
+
+    Args:
+        new: The new rendering.
+        parts: The tokens that are there.
+        place: Where the text begins that is to be encoded.
+        tokenizer: The vocabulary.
+        before: What stands before that place.
+        closes: The message that was sampled, so that what closes it was not.
+    """
+    tail = tuple(_slice(new.segments, place))
+    absent = missing_control(tail, tokenizer)
+    if absent:
+        raise lacking(new.format, tokenizer, absent)
+    opened = None if new.opened is None else new.opened - place.segment
+    made = encode_segments(new.format, tail, tokenizer, opened=opened, before=before)
+    if closes is not None:
+        made = made._replace(sampled=made.sampled & (made.message != closes))
+    every = [*parts, made]
+    return Encoding(
+        ids=np.concatenate([tokens.ids for tokens in every]),
+        message=np.concatenate([tokens.message for tokens in every]),
+        part=np.concatenate([tokens.part for tokens in every]),
+        sampled=np.concatenate([tokens.sampled for tokens in every]),
+        straddles=np.concatenate([tokens.straddles for tokens in every]),
+        lost=tuple(dict.fromkeys(record for tokens in every for record in tokens.lost)),
+        rendering=new,
+        tokenizer=tokenizer,
+    )
