@@ -8,9 +8,9 @@ decided here by hand, not what any parser made of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tests.support.peers import PLAIN, Call, Reading, Said, as_json
+from tests.support.peers import PLAIN, Call, Reading, Said, as_json, spelled
 
 
 @dataclass(frozen=True)
@@ -375,6 +375,9 @@ QWEN3 = _named(
     },
 )
 
+# The calls are the same; there is no reasoning.
+QWEN25 = [replace(reply, format="qwen2.5") for reply in QWEN3 if "think" not in spelled(reply.text)]
+
 # DeepSeek -------------------------------------------------------------------------------------
 
 _BEGIN, _FINISH = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
@@ -504,7 +507,7 @@ _LLAMA: dict[str, tuple[str, Reading]] = {
     ),
     "tag before a call": (
         '<|python_tag|>{"name": "f", "parameters": {}}<|eom_id|>',
-        one("", call("f"), malformed=("<|python_tag|>",)),
+        one('{"name": "f", "parameters": {}}', malformed=("<|python_tag|>", "<|eom_id|>")),
     ),
     "broken JSON": (
         '{"name": "f", "parameters": {"a": }}<|eot_id|>',
@@ -545,11 +548,11 @@ def _mistral_list(fmt: str, ids: bool) -> list[Reply]:
         "answer in brackets": ('[{"name": "f"}]</s>', one('[{"name": "f"}]')),
         "broken JSON": (
             'Wait.[TOOL_CALLS][{"name": "f", "arguments": {]</s>',
-            one("Wait.", malformed=('[{"name": "f", "arguments": {]',)),
+            one("Wait.", malformed=('{"name": "f", "arguments": {',)),
         ),
         "call cut": (
             'Wait.[TOOL_CALLS][{"name": "f", "argum',
-            one("Wait.", malformed=('[{"name": "f", "argum',)),
+            one("Wait.", malformed=('{"name": "f", "argum',)),
         ),
         "words that spell a call": (
             f"Write {plain('[TOOL_CALLS]')}[] then.</s>",
@@ -625,4 +628,4 @@ MISTRAL = [
     *_mistral_args("mistral-v13", id=""),
 ]
 
-REPLIES = [*HARMONY, *QWEN3, *DEEPSEEK, *LLAMA, *MISTRAL]
+REPLIES = [*HARMONY, *QWEN3, *QWEN25, *DEEPSEEK, *LLAMA, *MISTRAL]
