@@ -88,6 +88,7 @@ def extend(
 ) -> Encoding:
     """Extend an encoding; the arguments are those of `Format.extend`."""
     old, tokenizer = _checked(fmt, encoding)
+    fmt = old.format  # Of an encoding that was pickled it is a copy.
     given = old.conversation
     added = Conversation.read(list(messages), cast=given.cast).messages
     reply = None if sampled is None else _read(fmt, encoding, tokenizer, sampled)
@@ -118,7 +119,7 @@ def extend(
 
 def _checked(fmt: Format, encoding: Encoding) -> tuple[Rendering, Tokenizer]:
     old = encoding.rendering
-    if old.format is not fmt:
+    if (old.format.name, old.format.path) != (fmt.name, fmt.path):
         raise InputError(
             f"the encoding was rendered by {old.format.name}, not by {fmt.name}; use its own format"
         )
