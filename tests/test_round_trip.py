@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -65,8 +64,9 @@ def test_ids_come_back_as_the_canonical_conversation(name: str, data: st.DataObj
         ids, tokenizer=vocabulary(), cast=canonical.cast, strict=False, **canonical.options
     )
     if AMBIGUOUS & {record.code for record in rendering.lost}:
-        again = fmt.render(found, strict=False).encode(vocabulary()).ids
-        assert again.tolist() == ids.tolist()
+        # Another conversation that is written alike; where a turn is left open it says so.
+        again = fmt.render(found, strict=False).text
+        assert again == rendering.text or {r.code for r in found.unread} & {"opened", "unfinished"}
         return
     assert [record for record in found.unread if record.level != "note"] == []
     same(found, canonical)

@@ -365,10 +365,11 @@ class Grammar:
         out: tuple[list[_Arc], list[Dynamic], list[tuple[Actions, int]]],
         seen: set[tuple[Nodes, Actions]],
     ) -> None:
-        inside = self.state(assume(tail, node.slot, True), replace(node, filled=True))
-        out[0].append(_Arc("", inside, (*actions, Mark("open", node.slot)), penalty))
+        # What the format writes by itself is nobody's text: the empty slot comes first.
         if not node.filled and node.slot not in NEVER_EMPTY:
             self.expand(assume(tail, node.slot, False), actions, penalty, out, seen)
+        inside = self.state(assume(tail, node.slot, True), replace(node, filled=True))
+        out[0].append(_Arc("", inside, (*actions, Mark("open", node.slot)), penalty))
         if node.filter in TRIMMING:
             # What was there may have been trimmed away; what is written around it shows that.
             blank = (*actions, Mark("blank", node.slot))
@@ -416,7 +417,7 @@ class Grammar:
             behind: Whether the boundary before the turn was not read.
         """
         nodes: Nodes = self._said(spec)
-        if self.fmt.dummy_prefix and (spec.open or behind):
+        if self.fmt.dummy_prefix and (behind or _ends_control(list(self.nodes(spec.open)))):
             nodes = (PREFIX, *nodes)
         for slot, value in facts:
             nodes = assume(nodes, slot, value)
@@ -493,7 +494,7 @@ class Grammar:
             ways.append(
                 (
                     1 if form.twin else 0,
-                    (Mark("header"), *_lazy(header), HeaderEnd(number, previous)),
+                    (Mark("header", number), *_lazy(header), HeaderEnd(number, previous)),
                 )
             )
         finish = self.nodes(self.fmt.finish)
@@ -631,12 +632,10 @@ NEVER_EMPTY = frozenset(
 )
 """Slots that hold something wherever they are written outside a group of theirs."""
 
-TRIMMING = (
-    frozenset(
-        name for name, (apply, _) in FILTERS.items() if not apply((Piece(" \n ", "content"),))
-    )
-    | {name for name, (apply, _) in FILTERS.items() if not apply((Piece("\n", "content"),))}
-    | {name for name, (apply, _) in FILTERS.items() if not apply((Piece(" ", "content"),))}
+TRIMMING = frozenset(
+    name
+    for name, (apply, _) in FILTERS.items()
+    if not all(apply((Piece(blank, "content", field="content"),)) for blank in (" ", "\n"))
 )
 """Filters that can leave nothing of what a slot holds."""
 

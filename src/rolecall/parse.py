@@ -23,7 +23,7 @@ from rolecall.header import Speakers
 from rolecall.lost import GRAVITY, Level, strict_level
 from rolecall.pattern import literals, slots
 from rolecall.plan import would_join
-from rolecall.reader import Action, Reader, Speaker
+from rolecall.reader import Action, Reader, Speaker, Trail, Unexpected
 from rolecall.reply import Draft, call_of, calls_in, message_of, tool_of
 from rolecall.symbols import Chunk, Symbols
 from rolecall.tokenizers.base import RunStart
@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 
 DETAILS: dict[str, tuple[Level, str]] = {
     "unexpected": ("error", "nothing may stand here; it is in no message"),
+    "ambiguous": (
+        "note",
+        "these words open a turn; text that holds them would look the same, no control token "
+        "tells them apart",
+    ),
+    "unfinished": ("note", "the last turn is not closed"),
+    "opened": ("note", "a turn is opened and nothing is said in it; it is left out"),
     "spacing": ("note", "white space that the format does not write"),
     "unknown-header": ("error", "nobody's turn is opened like this; what follows is in no message"),
     "malformed-call": ("error", "this tool call cannot be read; it is in no message"),
@@ -92,6 +99,8 @@ class Session:
         """Number of actions that every reading agrees on."""
         self.cut = 0
         """What is said before this symbol is left out of the message."""
+        self.known = 0
+        """Symbols before this one stood in the prompt; records leave them out."""
         self.log: list[Action] = []
         """Actions taken over that a stream may report and has not yet."""
         self._offset = 0
@@ -103,7 +112,8 @@ class Session:
         self._item_at = 0
         self._unusual: list[ToolCall] = []
         self._loose: dict[str, str] = {}
-        self._reported = 0
+        self._seen: list[Trail] = []
+        self._unexpected: tuple[int, Unexpected] | None = None
 
     # What comes in
 
@@ -146,6 +156,11 @@ class Session:
         """Take over what every reading has passed."""
         reader = self.reader
         threads = reader.threads
+        self._report_unexpected()
+        trails = [thread.trail for thread in threads]
+        if trails == self._seen:
+            return
+        self._seen = trails
         if len(threads) == 1 and threads[0].trail.count == self.committed:
             return
         lists = [reader.passed(thread, self.committed) for thread in threads]
@@ -162,7 +177,6 @@ class Session:
 
     def take(self, actions: Sequence[Action]) -> None:
         """Take over actions."""
-        self._report_unexpected()
         for action in actions:
             self.committed += 1
             self._take(action)
@@ -247,7 +261,8 @@ class Session:
     def _malformed(self, first: int, end: int) -> None:
         """Read a call that is not written as the format has it, as far as that can be."""
         self._item = None
-        calls, rest = calls_in(self.fmt, self.text(first, end))
+        text = self.reader.buffer.get(first, end)
+        calls, rest = ([], text) if _HOLDS_CONTROL(text) else calls_in(self.fmt, text)
         self._unusual = calls
         if rest or not calls:
             self.record("malformed-call", first, end)
@@ -267,6 +282,7 @@ class Session:
                 self.record("malformed-call", self._item_at, at)
                 self._item = None
             self._end_call(at)
+            self.log.append(Action(at, "end-calls", None))
             return
         if self.unread and self.unread[-1].code == "malformed-call":
             return
@@ -293,18 +309,21 @@ class Session:
         for chunk in self.symbols.finish():
             for _ in self.read(chunk):
                 self.agree()
+        self._report_unexpected()
+        at = self.reader.at
         thread, more, ends = self.reader.finished()
+        self.reader.threads = [thread]
         self.take([*self.reader.passed(thread, self.committed), *more])
         if self._opened is not None and not ends:
-            self._take(Action(self.reader.at, "close", self._opened[0]))
-        if self._item is not None:
-            self.record("malformed-call", self._item_at, self.reader.at)
-            self._item = None
-        elif self._unusual:
-            self._end_call(self.reader.at)
-        elif thread.place.header is not None:
-            self.record("unknown-header", thread.place.header, self.reader.at)
-        self._report_unexpected()
+            self.take([Action(at, "close", self._opened[0])])
+        if self._item is not None or self._unusual:
+            if self._item is not None:
+                self.record("malformed-call", self._item_at, at)
+                self._item = None
+            if self.drafts:
+                self.take([Action(at, "end-calls", None)])
+        elif thread.place.header is not None and at > self.known:
+            self.record("unknown-header", thread.place.header, at)
         return ends
 
     # Text and records
@@ -334,11 +353,19 @@ class Session:
         right = last.first + (end - last.at) if last.exact else last.end
         return (left, max(left, right))
 
+    def place(self, at: int) -> int:
+        """The id, or character of a text, that a symbol begins in or will begin with."""
+        source = self._source(at)
+        if at >= self.reader.buffer.end:
+            return source.end
+        return source.first + (at - source.at if source.exact else 0)
+
     def _source(self, at: int) -> _Source:
         return self._sources[max(0, bisect_right(self._starts, at) - 1)]
 
     def record(self, code: str, first: int, end: int) -> None:
         """Record what could not be read."""
+        first = max(first, self.known)
         self._record(code, self.spelled(first, end), self.span(first, end))
 
     def _record(self, code: str, text: str, span: tuple[int, int]) -> None:
@@ -349,8 +376,15 @@ class Session:
         self.unread.append(Unread(level, code, index, detail, text, span))
 
     def _report_unexpected(self) -> None:
-        for item in self.reader.unexpected:
+        for found in self.reader.unexpected:
+            item = found
+            number, last = self._unexpected or (-1, item)
+            if number == len(self.unread) - 1 >= 0 and (last.end, last.code) == (item[0], item[2]):
+                # What goes on where the record before it ended is one with it.
+                item = item._replace(first=last.first)
+                self.unread.pop()
             self.record(item.code, item.first, item.end)
+            self._unexpected = (len(self.unread) - 1, item)
         self.reader.unexpected.clear()
 
 
@@ -420,6 +454,10 @@ def parse(
 def conversation_of(session: Session) -> Conversation:
     """The conversation that was read."""
     fmt = session.fmt
+    if session.drafts and _only_opened(session, session.drafts[-1]):
+        session.record("opened", session.drafts[-1].first, session.reader.at)
+    elif session.drafts and session.drafts[-1].ended is None:
+        session.record("unfinished", session.reader.at, session.reader.at)
     drafts = [draft for draft in session.drafts if not _only_opened(session, draft)]
     messages: list[Message] = []
     places: list[int] = []

@@ -11,8 +11,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+from rolecall.conversation import AUTHORS, DEFAULT_ROLE
 from rolecall.grammar import (
     TRIMMING,
     Actions,
@@ -28,6 +29,7 @@ from rolecall.grammar import (
 from rolecall.header import Speakers, header_source, says_role
 from rolecall.pattern import FILTERS, Piece
 from rolecall.scan import STARTS, Scan, advance
+from rolecall.reply import fits_id
 from rolecall.turn import TurnSpec, text_of
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ class Place:
     in_turn: bool = False
     header: int | None = None
     """Where a header began that is not complete."""
+    form: int | None = None
+    """The number of the form that it is read as."""
     begun: int | None = None
     """Where the header of the turn began."""
     opened: int | None = None
@@ -210,6 +214,8 @@ class Reader:
 
     def _advance(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
         kept: dict[tuple[State, Scan | None], Thread] = {}
+        if is_control(symbol):
+            threads = self._leave_headers(threads)
         for thread in threads:
             for move in thread.state.moves(symbol):
                 new = self._moved(thread, move, symbol)
@@ -222,6 +228,17 @@ class Reader:
         found = _named(list(kept.values()), self.at)
         if len(found) > MOST_THREADS:
             found = sorted(found, key=lambda thread: thread.cost)[:MOST_THREADS]
+        return found
+
+    def _leave_headers(self, threads: Sequence[Thread]) -> Sequence[Thread]:
+        """The readings, with those of headers that end in a slot: a control token ends it."""
+        found: list[Thread] = []
+        for thread in threads:
+            if thread.state.slot is not None and thread.state.dynamic:
+                for dynamic in thread.state.dynamic:
+                    if self._fits(thread):
+                        found += [new for _, new in self._behind_header(thread, dynamic, self.at)]
+            found.append(thread)
         return found
 
     def _moved(self, thread: Thread, move: Move, symbol: str) -> Thread | None:
@@ -241,7 +258,11 @@ class Reader:
                 return None
         cost = thread.cost + move.penalty
         if move.leaves:
+            if not self._fits(thread):
+                return None
             cost += self._unfit(thread)
+        elif slot is not None and slot.filter in TRIMMING:
+            cost += _trimmed(slot.filter, f"{symbol}x")
         entry, target = move.target.entry
         if not move.actions and not entry:
             return Thread(target, cost, thread.trail, thread.place, start)
@@ -255,15 +276,24 @@ class Reader:
         actions = tuple(Action(at, mark.kind, mark.data) for mark in marks)
         return Trail(thread.trail, actions), _placed(thread.place, actions)
 
+    def _fits(self, thread: Thread) -> bool:
+        """Whether the slot of a reading holds what the format lets it hold."""
+        slot, opened = thread.state.slot, thread.place.opened
+        rule = None if slot is None else self.grammar.fmt.match.get(slot.slot)
+        if rule is None or opened is None:
+            return True
+        return rule.search(self.buffer.get(opened, self.at)) is not None
+
     def _unfit(self, thread: Thread) -> int:
-        """What it costs that a slot holds what its filter would have taken away."""
-        slot = thread.state.slot
-        if slot is None or slot.filter not in TRIMMING or thread.place.opened is None:
+        """What it costs that a slot ends in what its filter takes away, or is no id of a call."""
+        slot, opened = thread.state.slot, thread.place.opened
+        if slot is None or opened is None:
             return 0
-        first = self.buffer.get(thread.place.opened, thread.place.opened + 1)
-        edges = f"{first}x{self.buffer.get(self.at - 1, self.at)}"
-        fits = text_of(FILTERS[slot.filter][0]((Piece(edges, "content", field="content"),)))
-        return 0 if fits == edges else 2
+        if slot.slot == "call_id":
+            return 0 if fits_id(self.grammar.fmt, self.buffer.get(opened, self.at)) else 2
+        if slot.filter not in TRIMMING:
+            return 0
+        return _trimmed(slot.filter, f"x{self.buffer.get(self.at - 1, self.at)}")
 
     # Headers
 
@@ -273,56 +303,71 @@ class Reader:
             return threads
         found: list[Thread] = []
         entered: dict[int, int] = {}
+        tried: list[tuple[int, int | None, int | None]] = []
         for thread in threads:
             state = thread.state
             if state.slot is not None or state.literals or state.accepts or not state.dynamic:
                 found.append(thread)
-            if state.slot is not None:
-                continue
-            for dynamic in state.dynamic:
-                new = self._behind_header(thread, dynamic, max(at, 0))
-                if new is not None:
-                    entered[len(found)] = new[0]
-                    found.append(new[1])
-        return [
-            thread
-            for number, thread in enumerate(found)
-            if number in entered
-            or not any(
-                _overtaken(thread, begun, preferred=place < number)
-                for place, begun in entered.items()
-            )
-        ]
+            for dynamic in () if state.slot is not None else state.dynamic:
+                _, header = self._passed(thread, dynamic.actions, max(at, 0))
+                tried.append((len(found), header.header, header.form))
+                for begun, new in self._behind_header(thread, dynamic, max(at, 0)):
+                    entered[len(found)] = begun
+                    found.append(new)
+        kept: list[Thread] = []
+        for number, thread in enumerate(found):
+            place = thread.place
+            if number not in entered:
+                if _slot(thread) and any(
+                    index <= number and (header, form) == (place.header, place.form)
+                    for index, header, form in tried
+                ):
+                    continue  # A header is as short as it can be.
+                ruled = [
+                    begun
+                    for index, begun in entered.items()
+                    if _overtaken(thread, begun, preferred=index < number)
+                ]
+                if ruled and place.header is None and place.begun != ruled[0]:
+                    self.unexpected.append(Unexpected(ruled[0], max(at, 0), "ambiguous"))
+                if ruled:
+                    continue
+            kept.append(thread)
+        return kept
 
     def _behind_header(
         self, thread: Thread, dynamic: Dynamic, at: int
-    ) -> tuple[int, Thread] | None:
+    ) -> list[tuple[int, Thread]]:
+        """The turns that may begin behind a header, with where the header began."""
         trail, place = self._passed(thread, dynamic.actions, at)
         begun, found = self._header_slots(trail)
         form = self.grammar.forms[dynamic.node.header]
         previous = dynamic.node.previous
         sharing = self.grammar.reader.sharing.get(form.source, {form.spec.author})
         reading = self.grammar.reader.reading(form.spec, sharing, found, at, self.speakers)
-        spec = self._spec(reading.author, reading.role, form.source, previous, form.spec)
-        if spec is None:
-            return None
         labelled = says_role(found, reading.name)
         role = reading.role
-        if reading.name is not None and not labelled and {"speaker"} & found.keys():
+        if reading.name is not None and not labelled and "speaker" in found:
             author, spoken_as = self.speakers.names.get(reading.name, (None, ""))
             role = spoken_as if author is not None and author == reading.author else role
+        authors: list[Author | None] = [reading.author]
+        if not labelled and reading.name is None:
+            # Nothing tells whose turn it is; another author's body may.
+            authors += [a for a in AUTHORS if a in sharing and a != reading.author]
         attributes = tuple(sorted(reading.attributes.items()))
-        author = reading.author
-        speaker = Speaker(author, role, reading.name, attributes, spec, labelled)
-        actions = (Action(at, "speaker", speaker),)
-        nodes = self.grammar.turn(spec, dynamic.node.facts)
-        entered = Thread(
-            self.grammar.state(nodes),
-            thread.cost + dynamic.penalty,
-            Trail(trail, actions),
-            _placed(place, actions),
-        )
-        return begun, entered
+        entered: list[tuple[int, Thread]] = []
+        for rank, author in enumerate(authors):
+            known = DEFAULT_ROLE[author] if rank and author is not None else role
+            spec = self._spec(author, known, form.source, previous, form.spec)
+            if spec is None:
+                continue
+            speaker = Speaker(author, known, reading.name, attributes, spec, labelled)
+            actions = (Action(at, "speaker", speaker),)
+            state = self.grammar.state(self.grammar.turn(spec, dynamic.node.facts))
+            cost = thread.cost + dynamic.penalty + (1 if rank else 0)
+            new = Thread(state, cost, Trail(trail, actions), _placed(place, actions))
+            entered.append((begun, new))
+        return entered
 
     def _spec(
         self,
@@ -516,6 +561,12 @@ def _overtaken(thread: Thread, header: int, *, preferred: bool) -> bool:
     return thread.state.slot is not None and place.opened is not None and place.opened < header
 
 
+def _trimmed(name: str, text: str) -> int:
+    """What it costs that a filter would change a text that was written."""
+    left = FILTERS[name][0]((Piece(text, "content", field="content"),))
+    return 0 if text_of(left) == text else 2
+
+
 def _named(threads: list[Thread], at: int) -> list[Thread]:
     """The readings without those of a longer name of a call whose arguments have begun."""
     begun = {
@@ -543,11 +594,11 @@ def _with_scan(thread: Thread, scan: Scan) -> Thread:
 
 def _placed(place: Place, actions: Sequence[Action]) -> Place:
     speaker, in_turn, header = place.speaker, place.in_turn, place.header
-    begun, opened, call = place.begun, place.opened, place.call
+    form, begun, opened, call = place.form, place.begun, place.opened, place.call
     for action in actions:
         match action.kind:
             case "header":
-                header = action.at
+                header, form = action.at, cast("int", action.data)
             case "speaker":
                 assert isinstance(action.data, Speaker)
                 speaker, in_turn, begun, header = action.data, True, header, None
@@ -568,4 +619,4 @@ def _placed(place: Place, actions: Sequence[Action]) -> Place:
                 in_turn = True
             case _:
                 pass
-    return Place(speaker, in_turn, header, begun, opened, call)
+    return Place(speaker, in_turn, header, form, begun, opened, call)

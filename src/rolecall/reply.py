@@ -166,6 +166,16 @@ def _name_in(pattern: Pattern, call_id: str) -> str | None:
     return None if found is None else found["call_name"]
 
 
+def fits_id(fmt: Format, call_id: str) -> bool:
+    """Whether an id is one that the format writes."""
+    rule = fmt.calls
+    if rule is None:
+        return True
+    if rule.id:
+        return _id_expression(rule.id).fullmatch(call_id) is not None
+    return rule.ids is None or rule.ids.search(call_id) is not None
+
+
 @lru_cache(maxsize=64)
 def _id_expression(pattern: Pattern) -> re.Pattern[str]:
     forms = {"call_name": "(?P<call_name>.+)", "index": r"\d+"}
