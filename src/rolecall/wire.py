@@ -41,6 +41,9 @@ DEEPEST_JSON = 100
 
 CONVERSATION_KEYS = ("messages", "tools", "cast", "options")
 
+PARSED_KEY = "unread"
+"""What ``rolecall parse`` writes beside them: records about what it read."""
+
 
 def read_cast(given: object) -> Cast:
     """Check a cast; see `Cast.read`."""
@@ -96,7 +99,7 @@ def read_conversation(
         wire = _as_mapping(given)
         if wire is not None:
             for key in wire:
-                if key not in CONVERSATION_KEYS:
+                if key not in CONVERSATION_KEYS and key != PARSED_KEY:
                     raise ConversationError(
                         f"unknown key {key!r}{nearest(str(key), CONVERSATION_KEYS)} "
                         f"(known: {', '.join(CONVERSATION_KEYS)})"

@@ -16,9 +16,15 @@ from typing import Annotated, Any
 import typer
 
 from rolecall import __version__
-from rolecall.cli import compare, formats, render
+from rolecall.cli import compare, formats, parse, render
 from rolecall.cli.screen import Output, one_line
-from rolecall.errors import LossError, RolecallError, UndeclaredRoleError, nearest
+from rolecall.errors import (
+    LossError,
+    ParseError,
+    RolecallError,
+    UndeclaredRoleError,
+    nearest,
+)
 
 FAILED = 2
 BROKEN_PIPE = 141
@@ -46,6 +52,7 @@ app = typer.Typer(
 )
 app.command("formats")(formats.command)
 app.command("render")(render.command)
+app.command("parse")(parse.command)
 app.command("compare")(compare.command)
 
 
@@ -128,7 +135,7 @@ def _usage(error: Any) -> str:
 
 def _way_out(error: RolecallError) -> str:
     """What the error's advice, written for Python, is on the command line."""
-    if isinstance(error, LossError):
+    if isinstance(error, (LossError, ParseError)):
         return "\non the command line: --no-strict"
     if isinstance(error, UndeclaredRoleError):
         return "\non the command line: --cast ROLE=AUTHOR, or a key 'cast' in the file"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rolecall.conversation import AUTHORS, Cast, Conversation
-from rolecall.errors import ConversationError, InputError, nearest
+from rolecall.errors import ConversationError, InputError, RolecallError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 LEVELS = ("error", "warning", "note")
 MASK_KEYS = ("author", "role", "name", "message")
+WRITTEN_KEYS = ("format", "text", "segments", "ids", "cast", "options")
+"""What `rolecall parse` reads of what `rolecall render --json` writes."""
+OTHER_KEYS = (
+    *("lost", "stop", "authors", "missing_control", "tokens", "message", "part", "sampled"),
+    *("straddles", "mask", "weights"),
+)
+"""What else is in it."""
+
+_JSON_BEGINNING = re.compile(r'\s*(\{\s*["}]|\[\s*(-?[0-9]|[\]{\[]|null))')
+"""How an object or a list of ids begins; formats begin with ``[INST]`` and the like."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,23 @@ class Source:
     where: str
     """What to call it in messages: the file, with the line where the file holds several."""
     data: object
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a format made of one conversation, before it is parsed."""
+
+    where: str
+    """What to call it in messages: the file, with the line where the file holds several."""
+    text: str | None = None
+    segments: Sequence[tuple[str, bool]] | None = None
+    """Text of each segment, and whether it is a control token."""
+    ids: Sequence[int | None] | None = None
+    """None for a control token that the tokenizer lacked."""
+    format: str | None = None
+    """What ``render`` was given as ``--format``."""
+    cast: object = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def conversations(file: str) -> list[Source]:
@@ -41,6 +69,11 @@ def conversations(file: str) -> list[Source]:
     text = _text(file)
     if not text.strip():
         raise InputError(f"{name} is empty; give a list of messages, or {{messages, tools, cast}}")
+    return _sources(file, name, text)
+
+
+def _sources(file: str, name: str, text: str) -> list[Source]:
+    """The JSON values of a text: one, or one a line."""
     if file.endswith(".jsonl") or _is_lines(text):
         return [
             Source(f"{name}, line {number}", _parse(line, name, number))
@@ -48,6 +81,107 @@ def conversations(file: str) -> list[Source]:
             if line.strip()
         ]
     return [Source(name, _parse(text, name))]
+
+
+def written(file: str, *, plain: bool) -> list[Written]:
+    """Read what ``render`` wrote, or ids, or plain text; ``-`` is standard input.
+
+    Args:
+        file: The file.
+        plain: Take it for plain text, whatever it looks like.
+
+    Raises:
+        InputError: If the file cannot be read, or is JSON of another kind.
+    """
+    name = _shown(file)
+    text = _text(file)
+    if not text.strip():
+        raise InputError(
+            f"{name} is empty; give what 'rolecall render --json' writes, a list of ids, or a text"
+        )
+    looks = file.endswith((".json", ".jsonl")) or _JSON_BEGINNING.match(text) is not None
+    if plain or not looks:
+        return [Written(name, text=text)]
+    try:
+        return [_written(source) for source in _sources(file, name, text)]
+    except InputError as error:
+        raise InputError(
+            f"{error}\nif it is plain text that is to be parsed, give --text"
+        ) from None
+
+
+def _written(source: Source) -> Written:
+    where, found = source.where, source.data
+    if isinstance(found, list):
+        return Written(where, ids=_ids(where, cast("list[object]", found)))
+    if not isinstance(found, dict):
+        raise InputError(
+            f"{where} is neither what 'rolecall render --json' writes nor a list of ids"
+        )
+    data = cast("dict[str, Any]", found)
+    if "messages" in data:
+        raise InputError(f"{where} {_A_CONVERSATION}")
+    for key in data:
+        if key not in WRITTEN_KEYS and key not in OTHER_KEYS:
+            raise InputError(
+                f"{where}: unknown key {key!r}{nearest(key, WRITTEN_KEYS)} "
+                f"(read are: {', '.join(WRITTEN_KEYS)})"
+            )
+
+    def value(key: str, kind: type, what: str) -> Any:
+        found = data.get(key)
+        if found is not None and not isinstance(found, kind):
+            raise InputError(f"{where}, {key}: it must be {what}")
+        return found
+
+    ids = value("ids", list, "a list of ids")
+    text = value("text", str, "a string")
+    segments = value("segments", list, "a list of segments")
+    if ids is None and text is None and segments is None:
+        raise InputError(f"{where}: there is neither 'ids' nor 'text'")
+    return Written(
+        where,
+        text=text,
+        segments=None if segments is None else _segments(where, segments, text),
+        ids=None if ids is None else _ids(where, ids),
+        format=value("format", str, "a string, the name of a format or the path of its file"),
+        cast=data.get("cast"),
+        options=value("options", dict, "an object") or {},
+    )
+
+
+_A_CONVERSATION = (
+    "holds a conversation already; 'rolecall parse' reads what 'rolecall render' makes of one"
+)
+
+
+def _ids(where: str, given: Sequence[object]) -> list[int | None]:
+    if given and isinstance(given[0], dict):
+        raise InputError(f"{where} {_A_CONVERSATION}")
+    for number, token in enumerate(given):
+        if token is not None and (isinstance(token, bool) or not isinstance(token, int)):
+            raise InputError(f"{where}, ids[{number}]: an id is a whole number")
+    return cast("list[int | None]", list(given))
+
+
+def _segments(where: str, given: Sequence[object], text: str | None) -> Sequence[tuple[str, bool]]:
+    found: list[tuple[str, bool]] = []
+    for number, item in enumerate(given):
+        segment = cast("dict[str, object]", item) if isinstance(item, dict) else {}
+        piece, control = segment.get("text"), segment.get("control")
+        if not isinstance(piece, str) or not isinstance(control, bool):
+            raise InputError(
+                f"{where}, segments[{number}]: a segment is an object with a string 'text' and a "
+                "boolean 'control'"
+            )
+        if any("\ud800" <= character <= "\udfff" for character in piece):
+            raise InputError(f"{where}, segments[{number}]: its text holds a lone surrogate")
+        found.append((piece, control))
+    if text is not None and "".join(piece for piece, _ in found) != text:
+        raise InputError(
+            f"{where}: 'segments' and 'text' differ; leave one of them out to have the other read"
+        )
+    return found
 
 
 def json_file(file: str) -> object:
@@ -60,7 +194,7 @@ def json_file(file: str) -> object:
 
 
 @contextmanager
-def at(source: Source) -> Generator[None]:
+def at(source: Source | Written) -> Generator[None]:
     """Name the source in what is raised about its conversation."""
     try:
         yield
@@ -126,6 +260,54 @@ def _value(text: str, kind: type) -> str | bool | int:
         except ValueError:
             return text
     return text
+
+
+def written_format(source: Written, given: str | None) -> Format:
+    """The format that something was written in.
+
+    Args:
+        source: What was written.
+        given: ``--format``, which wins over what the source says.
+
+    Raises:
+        InputError: If nothing says it.
+        RolecallError: If the format cannot be loaded.
+    """
+    from rolecall.format import load_format
+
+    if given is not None:
+        return load_format(given)
+    if source.format is None:
+        raise InputError(f"{source.where} does not say in which format it is; give --format")
+    try:
+        return load_format(source.format)
+    except RolecallError as error:
+        raise InputError(f"{source.where}, format: {error}; or give --format") from None
+
+
+def written_options(
+    source: Written, fmt: Format, given: Sequence[str], *, own: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """The options that something was written with, and those of them that the format lacks.
+
+    Args:
+        source: What was written; render writes the value of every option, so defaults count for
+            nothing.
+        fmt: The format.
+        given: ``--option`` values, which win.
+        own: Whether the format is the one that the source names; then it must take its options.
+
+    Raises:
+        InputError: If ``--option`` cannot be read.
+    """
+    defaults = fmt.option_values({})
+    lacks = [] if own else [name for name in source.options if name not in defaults]
+    kept = {
+        name: value
+        for name, value in source.options.items()
+        if name not in lacks and (name not in defaults or defaults[name] != value)
+    }
+    return kept | read_options(given, fmt), lacks
 
 
 def read_speaker(speaker: str | None, any_speaker: bool) -> Any:

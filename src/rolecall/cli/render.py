@@ -144,7 +144,11 @@ def command(
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a conversation, with everything.")
+        bool,
+        typer.Option(
+            "--json",
+            help="One JSON object a conversation, with everything; 'rolecall parse' reads it back.",
+        ),
     ] = False,
 ) -> Output:
     """Write a conversation as a format writes it.

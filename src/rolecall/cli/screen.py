@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from rolecall.conversation import Conversation, Message
     from rolecall.render import Rendering
 
 
@@ -110,26 +111,31 @@ def has_colour(screen: Console) -> bool:
 
 @dataclass(frozen=True)
 class Marks:
-    """What stands for colours where there are none."""
+    """What stands for colours where there are none, and tells lines apart."""
 
     control: tuple[str, str]
     speaker: tuple[str, str]
     masked: tuple[str, str]
+    reasoning: str
+    """Stands before each line of reasoning."""
+    call: str
+    """Stands before a tool call."""
 
     @property
     def characters(self) -> str:
-        """All of them, for a regular expression's set."""
+        """Those that stand within text, for a regular expression's set."""
         return re.escape("".join((*self.control, *self.speaker, *self.masked)))
 
 
-UNICODE_MARKS = Marks(("⟦", "⟧"), ("‹", "›"), ("⟪", "⟫"))
-ASCII_MARKS = Marks(("[[", "]]"), ("{", "}"), ("<<", ">>"))
+UNICODE_MARKS = Marks(("⟦", "⟧"), ("‹", "›"), ("⟪", "⟫"), "┊ ", "→ ")
+ASCII_MARKS = Marks(("[[", "]]"), ("{", "}"), ("<<", ">>"), ": ", "> ")
 
 
 def marks_for(encoding: str) -> Marks:
     """The marks that an encoding can write."""
     try:
-        UNICODE_MARKS.characters.encode(encoding)
+        marks = UNICODE_MARKS
+        f"{marks.characters}{marks.reasoning}{marks.call}".encode(encoding)
     except (UnicodeEncodeError, LookupError):
         return ASCII_MARKS
     return UNICODE_MARKS
@@ -269,6 +275,100 @@ def _facts(rendering: Rendering) -> list[str]:
     if rendering.stop:
         facts.append("stops at " + " ".join(one_line(stop) for stop in rendering.stop))
     return facts
+
+
+# A conversation that was parsed.
+
+
+def show_conversation(
+    screen: Console,
+    conversation: Conversation,
+    authors: Sequence[Author | None],
+    facts: Sequence[str],
+) -> None:
+    """Print a conversation for a person: a block for each message.
+
+    Only headers begin in the first column, so that no content can pass for one.
+
+    Args:
+        screen: Where to.
+        conversation: What.
+        authors: The author of each message, or None where nothing tells.
+        facts: What to say in the last line.
+    """
+    from rich.style import Style
+    from rich.text import Text
+
+    coloured = has_colour(screen)
+    marks = marks_for(screen.encoding)
+    messages = conversation.messages
+    known: list[tuple[Author, str, str | None]] = [
+        (author, message.role, message.name)
+        for author, message in zip(authors, messages, strict=True)
+        if author is not None
+    ]
+    chosen = colours(known)
+
+    def lines(gutter: str, text: str, style: Style) -> None:
+        body = Text(visible(text))
+        body.expand_tabs(8)
+        for line in body.wrap(screen, max(1, screen.width - 2), overflow="fold"):
+            screen.print(Text(gutter + line.plain, style), soft_wrap=True)
+
+    def heading(text: str, style: Style) -> None:
+        first, *rest = Text(text).wrap(screen, max(1, screen.width - 2), overflow="fold")
+        screen.print(Text(first.plain, style), soft_wrap=True)
+        for line in rest:
+            screen.print(Text(f"  {line.plain}", style), soft_wrap=True)
+
+    plain = Style()
+    dim = Style(dim=True) if coloured else plain
+    for name, value in _besides(conversation):
+        heading(f"{name}: {value}", dim)
+    if any(True for _ in _besides(conversation)):
+        screen.print()
+    for number, (message, author) in enumerate(zip(messages, authors, strict=True)):
+        colour = chosen.get((author, message.role, message.name)) if coloured else None
+        style = Style(color=colour)
+        heading(f"{number} {_about(message, author)}", style + Style(bold=coloured or None))
+        if message.reasoning_content is not None:
+            lines(marks.reasoning, message.reasoning_content, style + dim)
+        if message.text:
+            lines("  ", message.text, style)
+        for call in message.tool_calls:
+            named = "" if call.id is None else f" (id {one_line(call.id)})"
+            arguments = json.dumps(call.arguments, ensure_ascii=False)
+            lines(marks.call, f"{one_line(call.name)}{named} {arguments}", style)
+        screen.print()
+    legend: list[Text] = []
+    if any(message.reasoning_content is not None for message in messages):
+        legend.append(Text(f"{marks.reasoning}reasoning"))
+    if any(message.tool_calls for message in messages):
+        legend.append(Text(f"{marks.call}tool call"))
+    if legend:
+        screen.print(_legend(legend, screen.width))
+    screen.print(Text(" · ".join(facts), style=dim))
+
+
+def _besides(conversation: Conversation) -> Iterator[tuple[str, str]]:
+    """What a conversation holds beside its messages."""
+    if conversation.tools:
+        names = [str(tool.get("function", {}).get("name")) for tool in conversation.tools]
+        yield "tools", ", ".join(map(one_line, names))
+    for name, value in conversation.options.items():
+        yield f"option {name}", one_line(str(value))
+
+
+def _about(message: Message, author: Author | None) -> str:
+    """Who speaks, and what else stands beside the content."""
+    about = f"{_label(message.role, message.name)} ({author or 'author not known'})"
+    if message.tool_call_id is not None:
+        about += f", answers {one_line(message.tool_call_id)}"
+    for key, value in message.attributes.items():
+        about += f", {one_line(key)}={one_line(value)}"
+    if not (message.text or message.tool_calls or message.reasoning_content):
+        about += ", empty"
+    return about
 
 
 def count(number: int, noun: str) -> str:
