@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Collection, Iterable, Sequence
+from operator import index
+from typing import TYPE_CHECKING, SupportsIndex, cast
 
-from rolecall.conversation import DEFAULT_ROLE, Cast, Message
+from rolecall.conversation import DEFAULT_ROLE, Author, Cast, Message
 from rolecall.errors import ConversationError, InputError
 from rolecall.events import (
     ContentDelta,
@@ -23,7 +24,7 @@ from rolecall.grammar import Boundary, Nodes
 from rolecall.header import Speakers, writes_label
 from rolecall.parse import Session, reported
 from rolecall.pattern import filled
-from rolecall.reader import Action, Speaker
+from rolecall.reader import Action, Speaker, Trail
 from rolecall.render import Rendering
 from rolecall.reply import Draft, call_of, filter_of, message_of, plain_content
 from rolecall.tokenizers.base import RunStart
@@ -75,13 +76,16 @@ class Stream:
         self._shown = 0
         self._draft = -1
         self._item = 0
+        self._calls = 0
+        self._running = False
         self._waiting: Action | None = None
+        self._begun = 0
         self._open: tuple[str, int] | None = None
         self._told = 0
         self._texts: dict[str, list[str]] = {}
         self._call: dict[str, str] = {}
-        self._started = 0
-        self._begun = False
+        self._trails: list[Trail] = []
+        self._end = 0
         self._session = _session(fmt, tokenizer, prompt, cast_)
         self._chosen = prompt is None or prompt.resume.turn is not None
         """Whether the caller chose who speaks first."""
@@ -93,6 +97,7 @@ class Stream:
         session = self._session
         self._hidden = session.reader.at
         """Symbols before this one stand in the prompt."""
+        session.known = self._hidden
         session.cut = 0 if prefill else self._hidden
         self._prefill = prefill
         told: list[Event] = []
@@ -126,17 +131,19 @@ class Stream:
             What happened, in order.
 
         Raises:
-            InputError: If it is neither, or ids come without a tokenizer.
+            InputError: If it is neither, or ids come without a tokenizer. The stream is as it was
+                then.
         """
-        if isinstance(given, int) or hasattr(given, "__index__"):
-            given = [given]
-        self._from_text = isinstance(given, (str, bytes, bytearray, memoryview))
-        if not self._from_text:
-            given = list(cast("Sequence[int]", given))
-            self._ids.extend(given)
+        from_text = isinstance(given, (str, bytes, bytearray, memoryview))
+        if not from_text:
+            given = _whole_numbers(given)
+        chunks = self._session.feed(cast("object", given))
+        self._from_text = from_text
+        if not from_text:
+            self._ids.extend(cast("list[int]", given))
         events = self._first
         self._first = []
-        for chunk in self._session.feed(given):
+        for chunk in chunks:
             self._read(chunk, events)
         return events
 
@@ -148,11 +155,8 @@ class Stream:
         for _ in session.read(chunk):
             self._look(events)
             if self.done:
-                reader = session.reader
-                self._behind.append(session.spelled(self._end, reader.at))
-                self._left_at = session.span(self._end, self._end)[0]
-                if self._end >= reader.at:
-                    self._left_at = chunk.end if len(chunk.text) == 1 else self._left_at
+                self._behind.append(session.spelled(self._end, session.reader.buffer.end))
+                self._left_at = session.place(self._end)
                 return
         self._deltas(events)
 
@@ -188,15 +192,15 @@ class Stream:
     def message(self) -> Message | None:
         """The message that is being read, as far as it has come, or the last one that ended.
 
-        None as long as nobody speaks.
+        It holds what is certain to be part of it. None as long as nobody speaks.
         """
         if len(self.messages) > self._draft:
             return self.messages[-1] if self.messages else None
         drafts = self._session.drafts
         known = drafts[self._draft] if self._draft < len(drafts) else None
-        if known is None:
-            assert self._waiting is not None or self._begun
-            return None
+        if known is None or (self._waiting is not None and not (self._chosen and not self._draft)):
+            # Who speaks is not told before all of the header is read.
+            return self.messages[-1] if self.messages else None
         draft = Draft(known.speaker, known.first, dict(known.slots), set(known.blank))
         draft.calls = list(known.calls)
         draft.slots |= {slot: "".join(texts) for slot, texts in self._texts.items()}
@@ -215,6 +219,10 @@ class Stream:
         """Report what every reading has passed."""
         session = self._session
         session.agree()
+        trails = [thread.trail for thread in session.reader.threads]
+        if trails == self._trails and not session.log:
+            return
+        self._trails = trails
         known = len(session.log)
         ahead = self._ahead()
         agreed = 0
@@ -236,17 +244,17 @@ class Stream:
     def _report(self, action: Action, events: list[Event]) -> None:
         match action.kind:
             case "speaker":
-                self._draft += 1
-                self._waiting, self._begun = action, True
-                self._item, self._started, self._texts = 0, 0, {}
+                begun = self._session.reader.threads[0].place.begun
+                self._next(action, action.at if begun is None else begun)
             case "again":
                 self._finish_draft(events)
-                self._draft += 1
-                draft = self._session.drafts[self._draft]
-                self._waiting = Action(action.at, "speaker", draft.speaker)
-                self._item, self._started, self._texts = 0, 0, {}
+                speaker = self._session.drafts[self._draft + 1].speaker
+                self._next(Action(action.at, "speaker", speaker), action.at)
             case "open":
                 self._speak(events)
+                if self._open is not None and self._running:
+                    # The arguments went on up to what no JSON can hold.
+                    self._tell(self._session.reader.at - 1, events)
                 self._open = (str(action.data), action.at)
                 self._told = action.at
                 if action.data == "arguments":
@@ -255,12 +263,18 @@ class Stream:
                 self._close(action.at, events)
             case "calls":
                 self._speak(events)
-                self._call = {}
+                self._call, self._running = {}, False
             case "end-calls":
                 self._end_call(events)
             case _:
                 self._speak(events)
                 self._finish_draft(events)
+
+    def _next(self, action: Action, begun: int) -> None:
+        """Go on to the next message, whose header began at a symbol."""
+        self._draft += 1
+        self._waiting, self._begun = action, begun
+        self._item, self._calls, self._texts = 0, 0, {}
 
     def _speak(self, events: list[Event]) -> None:
         """Report who speaks."""
@@ -270,7 +284,7 @@ class Stream:
         assert isinstance(action.data, Speaker)
         speaker = action.data
         attributes = dict(speaker.attributes) | self._attributes()
-        problem = None if self._chosen and self._draft == 0 else self._problem(speaker)
+        problem = None if self._chosen and self._draft == 0 else self._problem(speaker, action.at)
         if problem is not None:
             self._session.unread.append(problem)
         events.append(
@@ -292,29 +306,30 @@ class Stream:
                 found[slot] = session.text(opened.pop(slot), action.at)
         return {key: found[key] for key in self._fmt.attributes if key in found}
 
-    def _problem(self, speaker: Speaker) -> Unread | None:
+    def _problem(self, speaker: Speaker, end: int) -> Unread | None:
+        session, first = self._session, max(self._begun, self._hidden)
+        text, span = session.spelled(first, end), session.span(first, end)
         who = f"{speaker.role!r}" + (f" named {speaker.name!r}" if speaker.name else "")
-        span = self._session.span(self._session.reader.at, self._session.reader.at)
         if speaker.author is None:
             detail = f"the model speaks as {who}, which nobody declared; add it to the cast"
-            return Unread("warning", "undeclared-speaker", self._draft, detail, "", span)
+            return Unread("warning", "undeclared-speaker", self._draft, detail, text, span)
         if speaker.author != "model":
             detail = f"the model speaks as {who}, which is for the {speaker.author} to say"
-            return Unread("warning", "foreign-speaker", self._draft, detail, "", span)
+            return Unread("warning", "foreign-speaker", self._draft, detail, text, span)
         if self._allowed is None:
             return None
         if speaker.role in self._allowed or (speaker.role, speaker.name) in self._allowed:
             return None
         detail = f"the model speaks as {who}, which is not among the speakers allowed"
-        return Unread("warning", "speaker-not-allowed", self._draft, detail, "", span)
+        return Unread("warning", "speaker-not-allowed", self._draft, detail, text, span)
 
     def _deltas(self, events: list[Event]) -> None:
         """Report the text of the open slot as far as every reading takes it for that."""
-        if self._open is None or self._open[0] not in (*DELTAS, "arguments"):
+        if self._open is None:
             return
-        if self._whole(self._open[0]):
-            return
-        self._tell(self._safe(), events)
+        slot = self._open[0]
+        if self._running if slot == "arguments" else slot in DELTAS and not self._whole(slot):
+            self._tell(self._safe(), events)
 
     def _ahead(self) -> list[list[Action]]:
         """What each reading has passed that is not common to all of them."""
@@ -355,7 +370,7 @@ class Stream:
             self._texts.setdefault(slot, []).append(text)
             events.append(DELTAS[slot](text))
         else:
-            events.append(ToolCallDelta(self._started - 1, text))
+            events.append(ToolCallDelta(self._calls - 1, text))
 
     def _close(self, at: int, events: list[Event]) -> None:
         if self._open is None:
@@ -363,10 +378,12 @@ class Stream:
         slot, first = self._open
         if slot in DELTAS and self._whole(slot):
             draft = self._session.drafts[self._draft]
-            text = plain_content(draft.speaker.spec, self._session.text(first, at))
+            written = self._session.text(first, at)
+            self._texts[slot] = [written]
+            text = plain_content(draft.speaker.spec, written)
             if text:
                 events.append(DELTAS[slot](text))
-        elif slot in DELTAS or (slot == "arguments" and self._started > self._item):
+        elif slot in DELTAS or (slot == "arguments" and self._running):
             self._tell(at, events)
         if slot not in DELTAS:
             self._call[slot] = self._session.text(first, at)
@@ -375,23 +392,23 @@ class Stream:
     def _start_call(self, events: list[Event]) -> None:
         call = call_of(self._fmt, {**self._call, "arguments": "{}"})
         if call is not None:
-            events.append(ToolCallStarted(self._started, call.name, call.id))
-            self._started = self._item + 1
+            events.append(ToolCallStarted(self._calls, call.name, call.id))
+            self._calls, self._running = self._calls + 1, True
 
     def _end_call(self, events: list[Event]) -> None:
         calls = self._session.drafts[self._draft].items[self._item]
-        started = self._started > self._item
+        running, self._running = self._running, False
         for call in calls:
-            if not started:
-                events.append(ToolCallStarted(self._item, call.name, call.id))
+            if not running:
+                events.append(ToolCallStarted(self._calls, call.name, call.id))
                 arguments = json.dumps(call.arguments, ensure_ascii=False)
-                events.append(ToolCallDelta(self._item, arguments))
-            started = False
-            events.append(ToolCallEnded(self._item, call))
-        if started and not calls:
-            events.append(ToolCallEnded(self._item, None))
+                events.append(ToolCallDelta(self._calls, arguments))
+                self._calls += 1
+            running = False
+            events.append(ToolCallEnded(self._calls - 1, call))
+        if running:
+            events.append(ToolCallEnded(self._calls - 1, None))
         self._item += 1
-        self._started = self._item
         self._call = {}
 
     def _finish_draft(self, events: list[Event]) -> None:
@@ -410,6 +427,24 @@ class Stream:
             self.done = True
 
 
+def _whole_numbers(given: object) -> list[int]:
+    """One id, or several, as a list.
+
+    Raises:
+        InputError: If it is none of those.
+    """
+    try:
+        return [index(given)]  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    try:
+        return [index(number) for number in cast("Iterable[SupportsIndex]", given)]
+    except TypeError:
+        raise InputError(
+            f"found {type(given).__name__}; give token ids, which are whole numbers, or text"
+        ) from None
+
+
 def _session(
     fmt: Format, tokenizer: Tokenizer | None, prompt: Rendering | None, cast_: Cast
 ) -> Session:
@@ -417,10 +452,11 @@ def _session(
         return Session(fmt, tokenizer, cast_, {}, start=RunStart.SECTION)
     if prompt.format is not fmt:
         raise InputError(
-            f"the prompt was rendered by {prompt.format.name}, not by {fmt.name}; use its own format"
+            f"the prompt was rendered by {prompt.format.name}, not by {fmt.name}; use its own "
+            "format"
         )
     given = prompt.conversation
-    entries = {**given.cast.entries, **cast_.entries}
+    entries: dict[tuple[str, str | None], Author] = {**given.cast.entries, **cast_.entries}
     resume = prompt.resume
     nodes: Nodes | None = None if resume.author is None else (Boundary(resume.author),)
     speakers = Speakers(fmt, Cast(entries))

@@ -1,0 +1,264 @@
+"""Streams to try, and what must hold of every one of them, whatever a model wrote.
+
+`read` feeds a stream in pieces and keeps what came of it; `check_events` and `check_account` hold
+one reading to the promises of `rolecall.events` and to "no text is ever lost".
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Protocol
+
+import rolecall as rc
+from rolecall.conversation import Message
+from rolecall.encode import Encoding
+from rolecall.events import (
+    ContentDelta,
+    Event,
+    ReasoningDelta,
+    SpeakerStarted,
+    ToolCallDelta,
+    ToolCallEnded,
+    ToolCallStarted,
+)
+from rolecall.tokenizers import RunStart
+from rolecall.unread import Unread
+from tests.support.vocabulary import vocabulary
+
+Piece = Sequence[int] | str | bytes
+
+
+@dataclass(frozen=True)
+class Read:
+    """What came of a stream."""
+
+    events: tuple[Event, ...]
+    """Adjacent deltas of one kind are joined."""
+    message: Message | None
+    messages: tuple[Message, ...]
+    unread: tuple[Unread, ...]
+    rest: tuple[int, ...] | str
+
+
+class Watcher(Protocol):
+    """Is shown a stream after each piece."""
+
+    def __call__(self, stream: Any, events: list[Event], /) -> None: ...
+
+
+def read(
+    fmt: rc.Format,
+    pieces: Iterable[Piece],
+    prompt: Encoding | rc.Rendering | None = None,
+    *,
+    watch: Watcher | None = None,
+    **arguments: Any,
+) -> Read:
+    """Feed a stream piece by piece, and finish it."""
+    stream = fmt.stream(vocabulary(), prompt, **arguments)
+    events: list[Event] = []
+    for piece in pieces:
+        found = stream.feed(piece)
+        events += found
+        if watch is not None:
+            watch(stream, found)
+    found = stream.finish()
+    events += found
+    if watch is not None:
+        watch(stream, found)
+    rest = stream.rest
+    return Read(
+        joined(events),
+        stream.message,
+        tuple(stream.messages),
+        stream.unread,
+        rest if isinstance(rest, str) else tuple(rest),
+    )
+
+
+def joined(events: Iterable[Event]) -> tuple[Event, ...]:
+    """The events with adjacent deltas of one kind made one."""
+    found: list[Event] = []
+    for event in events:
+        last = found[-1] if found else None
+        if isinstance(event, ContentDelta) and isinstance(last, ContentDelta):
+            found[-1] = ContentDelta(last.text + event.text)
+        elif isinstance(event, ReasoningDelta) and isinstance(last, ReasoningDelta):
+            found[-1] = ReasoningDelta(last.text + event.text)
+        elif (
+            isinstance(event, ToolCallDelta)
+            and isinstance(last, ToolCallDelta)
+            and last.index == event.index
+        ):
+            found[-1] = replace(last, arguments=last.arguments + event.arguments)
+        else:
+            found.append(event)
+    return tuple(found)
+
+
+# Of one reading -----------------------------------------------------------------------------------
+
+
+class Monotone:
+    """Holds `Stream.message` to growing only, while one message is read."""
+
+    def __init__(self) -> None:
+        self.before: Message | None = None
+        self.count = 0
+
+    def __call__(self, stream: Any, events: list[Event], /) -> None:
+        message = stream.message
+        json.dumps(None if message is None else message.to_wire())
+        began = any(isinstance(event, SpeakerStarted) for event in events)
+        if message is not None and self.before is not None and not began:
+            assert (message.role, message.name) == (self.before.role, self.before.name)
+            assert message.text.startswith(self.before.text), (self.before.text, message.text)
+            thought, earlier = message.reasoning_content or "", self.before.reasoning_content or ""
+            assert thought.startswith(earlier)
+            assert message.tool_calls[: len(self.before.tool_calls)] == self.before.tool_calls
+        self.before = message
+
+
+def check_events(found: Read, *, held: tuple[str, str] = ("", "")) -> None:
+    """The order of events, and that they say what the messages say.
+
+    Args:
+        found: What came of a stream.
+        held: Content and reasoning of the prefill that the first message holds and no event says;
+            what stands at its end may turn out to be the format's.
+    """
+    ended: list[Message] = []
+    content = reasoning = ""
+    arguments: dict[int, str] = {}
+    calls: list[Any] = []
+    speaking = False
+    for event in found.events:
+        if isinstance(event, SpeakerStarted):
+            assert not speaking
+            speaking = True
+            reasoning = content = ""
+            arguments, calls = {}, []
+            continue
+        assert speaking, event
+        if isinstance(event, ContentDelta):
+            assert event.text
+            content += event.text
+        elif isinstance(event, ReasoningDelta):
+            assert event.text
+            reasoning += event.text
+        elif isinstance(event, ToolCallStarted):
+            assert event.index not in arguments
+            assert event.name
+            arguments[event.index] = ""
+        elif isinstance(event, ToolCallDelta):
+            assert event.arguments
+            arguments[event.index] += event.arguments
+        elif isinstance(event, ToolCallEnded):
+            text = arguments[event.index]
+            if event.call is not None:
+                assert _parsed(text) == event.call.arguments
+                calls.append(event.call)
+        else:
+            message = event.message
+            first = held if not ended else ("", "")
+            assert _is_told(message.text, content, first[0])
+            assert _is_told(message.reasoning_content or "", reasoning, first[1])
+            assert list(message.tool_calls) == calls
+            ended.append(message)
+            speaking = False
+    assert tuple(ended) == found.messages
+    assert not speaking
+    if found.messages:
+        assert found.message == found.messages[-1]
+
+
+def _is_told(text: str, told: str, held: str) -> bool:
+    return text.endswith(told) and held.startswith(text.removesuffix(told))
+
+
+def _parsed(text: str) -> Any:
+    return json.loads(text, strict=False)
+
+
+# Nothing is lost ----------------------------------------------------------------------------------
+
+MARKER = re.compile(r"zq\d+x")
+"""Words that no format and no generated text has."""
+
+
+@cache
+def marker_ids(number: int) -> tuple[int, ...]:
+    """A word that no format writes, as ids."""
+    return tuple(plain_ids(f"zq{number}x"))
+
+
+def plain_ids(text: str) -> list[int]:
+    """Plain text as ids, whatever it spells."""
+    return vocabulary().encode_runs([(text, RunStart.CONTINUED)], frozenset())[0][0]
+
+
+def spelled(ids: Iterable[int]) -> str:
+    """The text of ids, control tokens included; ids outside the vocabulary spell nothing."""
+    return b"".join(vocabulary().token_bytes(i) or b"" for i in ids).decode(errors="replace")
+
+
+def check_account(fmt: rc.Format, ids: Sequence[int], found: Read) -> None:
+    """Whatever was fed is in a message, in a record or in the rest, or is the format's own."""
+    assert not isinstance(found.rest, str)
+    read_ids = len(ids) - len(found.rest)
+    assert list(ids[read_ids:]) == list(found.rest)
+    covered: set[int] = set()
+    for record in found.unread:
+        first, end = record.span
+        assert 0 <= first <= end <= len(ids)
+        covered.update(range(first, end))
+        if record.code != "outside-vocabulary":
+            plain = [i for i in ids[first:end] if vocabulary().token_text(i) is None]
+            text = spelled(ids[first:end])
+            assert record.text in text or record.text in spelled(plain), (record, text)
+    for at, token in enumerate(ids[:read_ids]):
+        added = vocabulary().token_text(token)
+        if added not in fmt.control and (added or vocabulary().token_bytes(token) is None):
+            assert at in covered, f"{token} ({added}) at {at} is nowhere"
+    said = [text for message in found.messages for text in texts_of(message)]
+    kept = "\n".join([*said, *(record.text for record in found.unread), spelled(found.rest)])
+    for word in MARKER.finditer(spelled(ids)):
+        assert word[0] in kept, f"{word[0]} is nowhere"
+
+
+def check_rest(text: str, found: Read) -> None:
+    """The same of a text: no word of it is nowhere, and the rest is its end."""
+    assert isinstance(found.rest, str)
+    assert text.endswith(found.rest)
+    for record in found.unread:
+        first, end = record.span
+        assert 0 <= first <= end <= len(text)
+        if record.code != "outside-vocabulary":
+            assert record.text in text[first:end], record
+    said = [said for message in found.messages for said in texts_of(message)]
+    kept = "\n".join([*said, *(record.text for record in found.unread), found.rest])
+    for word in MARKER.finditer(text):
+        assert word[0] in kept, f"{word[0]} is nowhere"
+
+
+def texts_of(message: Message) -> Iterator[str]:
+    """All that a message says."""
+    yield from (message.role, message.name or "", message.text, message.reasoning_content or "")
+    yield message.tool_call_id or ""
+    yield from (text for pair in message.attributes.items() for text in pair)
+    for call in message.tool_calls:
+        yield from (call.name, call.id or "", json.dumps(call.arguments, ensure_ascii=False))
+
+
+# Pieces -------------------------------------------------------------------------------------------
+
+
+def pieces_of(whole: Any, cuts: Iterable[int]) -> list[Any]:
+    """A sequence cut at places, in order."""
+    places = [0, *sorted(cut % (len(whole) + 1) for cut in cuts), len(whole)]
+    return [whole[a:b] for a, b in itertools.pairwise(places)]
