@@ -19,11 +19,13 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 import rolecall as rc
+from rolecall.conversation import Conversation
 from rolecall.format import Format
 from rolecall.pattern import DOCUMENT_TOKENS, literals, slots
 from rolecall.turn import TurnSpec
 from tests.support.conversations import random_conversations
 from tests.support.shapes import shape_of
+from tests.support.vocabulary import vocabulary
 
 MARK = "\u00a4"
 """The character that a plain literal gets more; no format and no conversation here has it."""
@@ -102,7 +104,7 @@ def changed(name: str, plant: Plant, folder: Path) -> Format:
         for key in plant.where[:-1]:
             table = table[key]
         source = table[plant.where[-1]]
-        middle = plant.at + len(plant.literal) // 2
+        middle = plant.at + max(1, len(plant.literal) // 2)
         table[plant.where[-1]] = source[:middle] + MARK + source[middle:]
     else:
         data = renamed(data, plant.literal, rc.format(name).control)
@@ -239,12 +241,38 @@ def text(fmt: Format, conversation: Data) -> str | None:
         return None
 
 
-def witness(name: str, fmt: Format) -> Data | None:
-    """A conversation that the changed format writes otherwise, or None."""
+def witnesses(name: str, fmt: Format) -> Iterator[Data]:
+    """Conversations that the changed format writes otherwise."""
     for conversation in conversations(name):
         if text(fmt, conversation) not in (None, text(rc.format(name), conversation)):
-            return conversation
-    return None
+            yield conversation
+
+
+def ambiguous(fmt: Format, conversation: Data) -> bool:
+    """Whether a record says that another conversation has the same ids."""
+    codes = {record.code for record in fmt.render(conversation, strict=False).lost}
+    return bool(codes & {"ambiguous", "reads-as-turn", "reads-as-call"})
+
+
+def read(fmt: Format, conversation: Data, ids: list[int]) -> Conversation:
+    """What a format reads ids as, told what the options and the cast of a conversation are."""
+    canonical = fmt.canonical(conversation)
+    return fmt.parse(ids, vocabulary(TOKEN), cast=canonical.cast, strict=False, **canonical.options)
+
+
+def come_back(fmt: Format, conversation: Data) -> bool:
+    """Whether a format reads what it writes as the canonical form of it."""
+    found, canonical = (
+        read(fmt, conversation, encoded(fmt, conversation)),
+        fmt.canonical(conversation),
+    )
+    unread = [record for record in found.unread if record.level != "note"]
+    return (found.messages, found.cast, found.options, unread) == (
+        canonical.messages,
+        canonical.cast,
+        canonical.options,
+        [],
+    )
 
 
 def stops_a_turn(spec: TurnSpec, fmt: Format) -> bool:
@@ -274,7 +302,7 @@ def cases(name: str, folder: Path) -> Iterator[tuple[Plant, Format]]:
 def test_a_changed_literal_changes_what_is_written(name: str, tmp_path: Path) -> None:
     count = 0
     for plant, fmt in cases(name, tmp_path):
-        assert witness(name, fmt) is not None, f"{plant} is never written"
+        assert next(witnesses(name, fmt), None) is not None, f"{plant} is never written"
         count += 1
     assert count
 
@@ -297,3 +325,35 @@ def test_a_changed_literal_changes_what_stops_the_model(name: str, tmp_path: Pat
         else:
             assert stop == before, plant
     assert reached, "no literal of the file is a token that stops the model"
+
+
+@pytest.mark.parametrize("name", rc.formats())
+def test_a_changed_literal_changes_what_is_read(name: str, tmp_path: Path) -> None:
+    fmt = rc.format(name)
+    for plant, other in cases(name, tmp_path):
+        # Where a format cannot tell two conversations apart, its copy need not either.
+        found = (
+            one
+            for one in witnesses(name, other)
+            if not ambiguous(other, one) and come_back(fmt, one)
+        )
+        conversation = next(found, None)
+        if conversation is None:
+            conversation = next(witnesses(name, other))
+            again = read(other, conversation, encoded(other, conversation))
+            assert text(other, again.to_wire()) == text(other, conversation), plant
+            continue
+        assert come_back(other, conversation), plant
+        before = read(fmt, conversation, encoded(fmt, conversation))
+        after = read(fmt, conversation, encoded(other, conversation))
+        assert before != after or told(before) != told(after), f"{plant} is read as it was before"
+
+
+def told(found: Conversation) -> list[tuple[str, str]]:
+    """What is said of what could not be read."""
+    return [(record.code, record.text) for record in found.unread]
+
+
+def encoded(fmt: Format, conversation: Data) -> list[int]:
+    """The ids of a conversation."""
+    return fmt.render(conversation, strict=False).encode(vocabulary(TOKEN)).ids.tolist()

@@ -11,15 +11,16 @@ from tests.support.assets import tokenizer_file
 
 
 @cache
-def vocabulary() -> HuggingFaceTokenizer:
+def vocabulary(*more: str) -> HuggingFaceTokenizer:
     """Qwen3's byte-level BPE with the control tokens of all formats added as special tokens.
 
-    This is what a fine-tuner does who trains a model on a new format.
+    This is what a fine-tuner does who trains a model on a new format; `more` are further ones.
     """
     data = json.loads(tokenizer_file("qwen3").read_text(encoding="utf-8"))
     # The base model's own added tokens would be control in every format; the formats name theirs.
     data["added_tokens"] = []
-    wanted = sorted({token for name in rc.formats() for token in rc.format(name).control})
+    bundled = {token for name in rc.formats() for token in rc.format(name).control}
+    wanted = sorted(bundled | set(more))
     pieces: dict[str, int] = data["model"]["vocab"]
     free = max(pieces.values()) + 1
     for token in wanted:
