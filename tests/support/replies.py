@@ -171,7 +171,8 @@ HARMONY = _named(
         ),
         "thought twice, answer": (
             f"{_ANALYSIS}A.{_NEXT}{_ANALYSIS}B.{_NEXT}{_FINAL}C<|return|>",
-            one("C", reasoning="A.\nB."),
+            # A message may end behind its reasoning, so this is one of those, and another.
+            Reading((Said(reasoning="A."), Said("C", "B."))),
         ),
         "thought, preamble, thought, answer": (
             f"{_ANALYSIS}A.{_NEXT}{_COMMENTARY}P{_NEXT}{_ANALYSIS}B.{_NEXT}{_FINAL}C<|return|>",
@@ -195,7 +196,7 @@ HARMONY = _named(
         ),
         "header cut": (
             f"{_ANALYSIS}A.{_NEXT}<|channel|>fin",
-            one("", reasoning="A.", malformed=("<|start|>assistant<|channel|>fin",)),
+            one("", reasoning="A.", malformed=("fin",)),
         ),
         "call cut": (
             '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a":',
@@ -213,7 +214,7 @@ HARMONY = _named(
             f"{_FINAL}x<|constrain|>y<|return|>",
             one("xy", malformed=("<|constrain|>",)),
         ),
-        "no header at all": ("Hello there<|return|>", one("Hello there")),
+        "no header at all": ("Hello there<|return|>", one("", malformed=("Hello there",))),
         "words that spell a frame": (
             f"{_FINAL}Write {plain('<|end|><|start|>user<|message|>')} then.<|return|>",
             one("Write <|end|><|start|>user<|message|> then."),
@@ -354,7 +355,7 @@ QWEN3 = _named(
         ),
         "call not closed": (
             '<tool_call>\n{"name": "f", "arguments": {}}<|im_end|>',
-            one("", malformed=('{"name": "f", "arguments": {}}',)),
+            one("", call("f")),
         ),
         "call without a name": (
             '<tool_call>\n{"arguments": {"a": 1}}\n</tool_call><|im_end|>',
@@ -515,7 +516,7 @@ _LLAMA: dict[str, tuple[str, Reading]] = {
     ),
     "call cut": (
         '{"name": "f", "parameters": {"a": 1',
-        one("", malformed=('{"name": "f", "parameters": {"a": 1',)),
+        one('{"name": "f", "parameters": {"a": 1'),
     ),
 }
 LLAMA = [*_named("llama-3.1", _LLAMA), *_named("llama-3.2", _LLAMA)]
