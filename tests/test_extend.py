@@ -136,6 +136,7 @@ def test_extending_gives_the_ids_of_a_fresh_encoding(name: str, data: st.DataObj
         assert fresh.ids[: len(kept)].tolist() != kept
         extended = exchange.extended(rerender=True)
         assert extended.sampled.tolist() == fresh.sampled.tolist()
+    fresh = encoded(exchange.fmt, extended.rendering.conversation)
     for array in ARRAYS:
         assert getattr(extended, array).tolist() == getattr(fresh, array).tolist(), array
     assert extended.rendering == fresh.rendering

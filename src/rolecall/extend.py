@@ -161,6 +161,11 @@ def _read(fmt: Format, encoding: Encoding, tokenizer: Tokenizer, sampled: object
             tool_calls=message.tool_calls,
             prefix=False,
         )
+    author = encoding.rendering.conversation.cast.author(message.role, message.name)
+    spec = fmt.spec(author or "model", message.role)
+    if spec is not None and not spec.empty and not message.text and not message.tool_calls:
+        # A message that says nothing cannot be written here; one of a space is the nearest to it.
+        message = replace(message, content=" ")
     return Reply(
         message,
         ended[0].reason in ("end", "calls"),
