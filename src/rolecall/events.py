@@ -66,7 +66,8 @@ class ToolCallEnded:
 
     index: int
     call: ToolCall | None
-    """The call; None where it was malformed, which a record of the stream says."""
+    """The call; None where it was malformed, which a record of the stream says, or is another than
+    it began as, which follows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex, cast
 
-from rolecall.conversation import DEFAULT_ROLE, Author, Cast, Message
+from rolecall.conversation import DEFAULT_ROLE, Author, Cast, Message, ToolCall
 from rolecall.errors import ConversationError, InputError
 from rolecall.events import (
     ContentDelta,
@@ -78,6 +78,8 @@ class Stream:
         self._item = 0
         self._calls = 0
         self._running = False
+        self._name = ""
+        self._arguments: list[str] = []
         self._waiting: Action | None = None
         self._begun = 0
         self._open: tuple[str, int] | None = None
@@ -255,6 +257,7 @@ class Stream:
                 if self._open is not None and self._running:
                     # The arguments went on up to what no JSON can hold.
                     self._tell(self._session.reader.at - 1, events)
+                    self._open = None
                 self._open = (str(action.data), action.at)
                 self._told = action.at
                 if action.data == "arguments":
@@ -370,6 +373,7 @@ class Stream:
             self._texts.setdefault(slot, []).append(text)
             events.append(DELTAS[slot](text))
         else:
+            self._arguments.append(text)
             events.append(ToolCallDelta(self._calls - 1, text))
 
     def _close(self, at: int, events: list[Event]) -> None:
@@ -393,11 +397,15 @@ class Stream:
         call = call_of(self._fmt, {**self._call, "arguments": "{}"})
         if call is not None:
             events.append(ToolCallStarted(self._calls, call.name, call.id))
-            self._calls, self._running = self._calls + 1, True
+            self._calls, self._running, self._arguments = self._calls + 1, True, []
+            self._name = call.name
 
     def _end_call(self, events: list[Event]) -> None:
         calls = self._session.drafts[self._draft].items[self._item]
         running, self._running = self._running, False
+        if running and not (calls and self._is_told(calls[0])):
+            events.append(ToolCallEnded(self._calls - 1, None))
+            running = False
         for call in calls:
             if not running:
                 events.append(ToolCallStarted(self._calls, call.name, call.id))
@@ -406,10 +414,17 @@ class Stream:
                 self._calls += 1
             running = False
             events.append(ToolCallEnded(self._calls - 1, call))
-        if running:
-            events.append(ToolCallEnded(self._calls - 1, None))
         self._item += 1
         self._call = {}
+
+    def _is_told(self, call: ToolCall) -> bool:
+        """Whether a call is the one that was begun; one that is malformed may say another."""
+        if call.name != self._name:
+            return False
+        try:
+            return json.loads("".join(self._arguments), strict=False) == call.arguments
+        except (ValueError, RecursionError):
+            return False
 
     def _finish_draft(self, events: list[Event]) -> None:
         self._end_message(self._session.drafts[self._draft], events)
