@@ -26,6 +26,7 @@ from rolecall.pattern import (
     slots,
 )
 from rolecall.pattern import Literal as LiteralNode
+from rolecall.reply import json_keys
 from rolecall.schema import TURN_SLOTS
 from rolecall.turn import TurnSpec
 
@@ -55,6 +56,8 @@ class Text:
     filter: str | None = None
     filled: bool = False
     """Whether the slot is known to hold something, as a test before it said."""
+    free: bool = False
+    """Whether it may hold what the format itself would not write."""
     stops: frozenset[str] = frozenset()
     """Of kind ``raw``: the symbols that it does not take."""
 
@@ -215,9 +218,16 @@ class State:
         """What is passed as soon as this state is reached, and the state behind that."""
         marks: list[Mark] = []
         rest = self.rest
-        while self.slot is None and rest and isinstance(rest[0], Mark):
-            marks.append(rest[0])
-            rest = rest[1:]
+        while self.slot is None and rest:
+            node = rest[0]
+            if isinstance(node, Items) and node.filled:
+                mark, rest = self.grammar.begin_list(node.kind, rest[1:])
+                marks.append(mark)
+            elif isinstance(node, Mark):
+                marks.append(node)
+                rest = rest[1:]
+            else:
+                break
         return tuple(marks), self.grammar.state(rest) if marks else self
 
     @cached_property
@@ -343,9 +353,10 @@ class Grammar:
                 cost = penalty + (1 if value and self._bare(node) else 0)
                 self.expand(assume(rest, node.slot, value), actions, cost, out, seen)
         elif isinstance(node, Items):
+            mark, inside = self.begin_list(node.kind, assume(tail, node.kind, True))
             self.expand(
-                (*self._begin(node.kind), Item(node.kind), *assume(tail, node.kind, True)),
-                actions,
+                inside,
+                (*actions, mark),
                 penalty,
                 out,
                 seen,
@@ -428,7 +439,11 @@ class Grammar:
         if spec.group is not None:
             again: Nodes = (*self._plain(spec.group), Again(self.number(spec)))
             ends = (Alt(((0, again), (0, ends))),)
-        return (*self.nodes(spec.body), *ends)
+        body = (*self.nodes(spec.body), *ends)
+        others = tuple(
+            (1, (Mark("other"), *_free(self.nodes(pattern)), *ends)) for pattern in spec.reads
+        )
+        return (Alt(((0, body), *others)),) if others else body
 
     def ends(self, spec: TurnSpec) -> Nodes:
         """What closes a turn, with what follows it."""
@@ -451,7 +466,11 @@ class Grammar:
         call_end = self.nodes(spec.call_end)
         return (
             Test("calls", True, plain),
-            Test("calls", False, (*call_end, *self._ended(call_end), *after)),
+            Test(
+                "calls",
+                False,
+                (Alt(((0, (*call_end, *self._ended(call_end), *after)), (1, plain))),),
+            ),
         )
 
     @staticmethod
@@ -525,15 +544,30 @@ class Grammar:
 
     # Items of lists: calls and tool schemas
 
+    def begin_list(self, kind: Literal["calls", "tools"], behind: Nodes) -> tuple[Mark, Nodes]:
+        """The mark of a list of calls or schemas, and the list with what is behind it."""
+        begin = self._begin(kind)
+        # Without a token or a word that opens it a list begins with its first item.
+        name = f"list-{kind}" if begin else "list"
+        mark = Mark(name, self._number_of(self.state(behind)))
+        return mark, (*begin, Item(kind), *behind)
+
     def _begin(self, kind: str) -> Nodes:
         rule = self.fmt.calls if kind == "calls" else self.fmt.tools
         assert rule is not None
         return self.nodes(rule.begin)
 
     def _each(self, kind: str) -> Nodes:
-        rule = self.fmt.calls if kind == "calls" else self.fmt.tools
+        if kind == "tools":
+            assert self.fmt.tools is not None
+            return self.nodes(self.fmt.tools.each)
+        rule = self.fmt.calls
         assert rule is not None
-        return self.nodes(rule.each)
+        each = self.nodes(rule.each)
+        if json_keys(rule.each):
+            each = _flexible(each)
+        others = tuple((1, (Mark("other"), *_free(self.nodes(p)))) for p in rule.reads)
+        return (Alt(((0, each), *others)),) if others else each
 
     def _after_item(self, kind: str) -> tuple[tuple[int, Nodes], ...]:
         rule = self.fmt.calls if kind == "calls" else self.fmt.tools
@@ -560,12 +594,17 @@ class Grammar:
         if spec is not None:
             behind = (self.state(self.ends(spec)), self.state((Boundary(spec.author),)))
             stops |= {s for state in behind for s in state.literals if is_control(s)}
-        closing = self._closing(self._each("calls"))
+        rule = self.fmt.calls
+        assert rule is not None
+        item = bool(after.rest) and isinstance(after.rest[0], AfterItem)
+        closing = self._closing(self.nodes(rule.each)) if item else ()
         if closing:
             stops.add(closing[0].text[0])
             rest: Nodes = (*closing, Mark("end-calls"), *after.rest)
-        else:
+        elif item:
             rest = (Mark("end-calls"), Alt(((0, after.rest), (1, after.rest[1:]))))
+        else:
+            rest = (Mark("end-calls"), *after.rest)
         return self.state(rest, Text("malformed", "raw", stops=frozenset(stops)))
 
     @staticmethod
@@ -628,7 +667,7 @@ class Grammar:
 
 
 NEVER_EMPTY = frozenset(
-    ("role", "speaker", "call_name", "arguments", "call_id", "tool", "function", "tool_name")
+    ("any", "role", "speaker", "call_name", "arguments", "call_id", "tool", "function", "tool_name")
 )
 """Slots that hold something wherever they are written outside a group of theirs."""
 
@@ -671,6 +710,34 @@ def _lazy(header: Nodes, *, followed: bool = False) -> Nodes:
     return tuple(found)
 
 
+def _free(nodes: Nodes) -> Nodes:
+    """Nodes that are only read: what fills their slots need not be what the format writes."""
+    found: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Text):
+            found.append(replace(node, free=True))
+        elif isinstance(node, Test):
+            found.append(replace(node, nodes=_free(node.nodes)))
+        else:
+            found.append(node)
+    return tuple(found)
+
+
+def _flexible(nodes: Nodes) -> Nodes:
+    """JSON in which the spaces behind colons and commas may be missing."""
+    found: list[Node] = []
+    for node in nodes:
+        if not isinstance(node, Lit):
+            found.append(node)
+            continue
+        for number, part in enumerate(re.split(r"(?<=[:,]) ", node.text)):
+            if number:
+                found.append(Alt(((0, (Lit(" "),)), (0, ()))))
+            if part:
+                found.append(Lit(part))
+    return tuple(found)
+
+
 def _ends_control(nodes: list[Node]) -> bool:
     last = nodes[-1] if nodes else None
     return isinstance(last, Lit) and is_control(last.text[-1])
@@ -685,10 +752,9 @@ def assume(nodes: Nodes, slot: str, value: bool) -> Nodes:
                 found.append(replace(node, nodes=assume(node.nodes, slot, value)))
             elif value != node.negated:
                 found.extend(assume(node.nodes, slot, value))
-        elif isinstance(node, Text) and node.slot == slot:
-            if value:
-                found.append(replace(node, filled=True))
-        elif isinstance(node, Items) and node.kind == slot:
+        elif (isinstance(node, Text) and node.slot == slot) or (
+            isinstance(node, Items) and node.kind == slot
+        ):
             if value:
                 found.append(replace(node, filled=True))
         elif isinstance(node, Alt):

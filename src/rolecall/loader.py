@@ -60,6 +60,7 @@ def read_format(source: str, path: Path) -> Format:
 _KINDS: dict[str, tuple[type, str]] = {
     "text": (str, "a string"),
     "pattern": (str, "a string"),
+    "patterns": (list, "a list of strings"),
     "regex": (str, "a string"),
     "bool": (bool, "true or false"),
     "int": (int, "a whole number"),
@@ -173,7 +174,7 @@ class _Loader:
             raise self.fail(where, f"{name} must be {described}, found {value!r}")
         if kind is int and not 0 <= cast("int", value) <= LARGEST_INT:
             raise self.fail(where, f"{name} must be from 0 to {LARGEST_INT}, found {value!r}")
-        if key.kind == "texts" and not all(
+        if key.kind in ("texts", "patterns") and not all(
             isinstance(item, str) and item for item in cast("list[object]", value)
         ):
             raise self.fail(where, f"{name} must be a list of strings that are not empty")
@@ -188,6 +189,13 @@ class _Loader:
             return pattern.parse(source, slots=set(slots), control=self.control)
         except PatternError as error:
             raise self.fail(where, f"{'.'.join(where)}: {error}") from None
+
+    def patterns(
+        self, where: tuple[str, ...], table: Mapping[str, Any], slots: set[str] | Sequence[str]
+    ) -> tuple[Pattern, ...]:
+        """The patterns of a list that are only read; they may pass over words."""
+        given: list[str] = table.get(where[-1], [])
+        return tuple(self.pattern(where, {where[-1]: source}, {*slots, "any"}) for source in given)
 
     def read_labels(self) -> dict[str, Value]:
         labels: dict[str, Value] = {}
@@ -258,6 +266,8 @@ class _Loader:
             for key in ("open", "body", "end", "gap", "final_end", "call_end", "prompt"):
                 if key in layer:
                     found[key] = self.pattern((*where, key), layer, self.turn_slots)
+            if "reads" in layer:
+                found["reads"] = self.patterns((*where, "reads"), layer, self.turn_slots)
             for key in ("merge", "group", "role", "empty"):
                 if key in layer:
                     found[key] = layer[key]
@@ -324,6 +334,9 @@ class _Loader:
         for key in ("begin", "each", "join", "finish"):
             if key in table:
                 table[key] = self.pattern(("calls", key), table, CALL_SLOTS)
+        if "reads" in table:
+            slots = (*CALL_SLOTS, *self.attributes)
+            table["reads"] = self.patterns(("calls", "reads"), table, slots)
         if "id" in table:
             table["id"] = self.pattern(("calls", "id"), table, ("call_name", "index"))
         if "ids" in table:

@@ -24,7 +24,7 @@ from rolecall.lost import GRAVITY, Level, strict_level
 from rolecall.pattern import literals, slots
 from rolecall.plan import would_join
 from rolecall.reader import Action, Reader, Speaker, Trail, Unexpected
-from rolecall.reply import Draft, call_of, calls_in, message_of, tool_of
+from rolecall.reply import Draft, call_as_written, call_of, calls_in, message_of, tool_of
 from rolecall.symbols import Chunk, Symbols
 from rolecall.tokenizers.base import RunStart
 from rolecall.turn import Turn
@@ -43,8 +43,11 @@ DETAILS: dict[str, tuple[Level, str]] = {
     ),
     "unfinished": ("note", "the last turn is not closed"),
     "opened": ("note", "a turn is opened and nothing is said in it; it is left out"),
+    "said-otherwise": ("warning", "something else was said for it before, which counts"),
     "spacing": ("note", "white space that the format does not write"),
     "unknown-header": ("error", "nobody's turn is opened like this; what follows is in no message"),
+    "missing": ("warning", "a token of the format is missing in front of it; read as if it stood"),
+    "other-spelling": ("note", "the format writes this otherwise"),
     "malformed-call": ("error", "this tool call cannot be read; it is in no message"),
     "unclosed": ("error", "the turn goes no further, though something in it is not closed"),
     "outside-vocabulary": ("error", "the vocabulary has no token of this id"),
@@ -111,6 +114,8 @@ class Session:
         self._item: dict[str, str] | None = None
         self._item_at = 0
         self._unusual: list[ToolCall] = []
+        self._other = False
+        """Whether something is written as models write it and the format does not."""
         self._loose: dict[str, str] = {}
         self._seen: list[Trail] = []
         self._unexpected: tuple[int, Unexpected] | None = None
@@ -205,12 +210,15 @@ class Session:
                 self.drafts[-1].ended = "header"
                 self.drafts[-1].end = action.at
                 self._begin(self.drafts[-1].speaker, action.at)
+            case "other":
+                self._other = True
             case "cut":
                 self._cut(action.at)
             case "ended":
                 draft = self.drafts[-1]
                 draft.ended = str(action.data)
                 draft.end = action.at
+                self._other_spelling(draft.first, action.at)
                 self._check(draft)
             case _:
                 pass
@@ -230,7 +238,9 @@ class Session:
         slot, first = self._opened
         self._opened = None
         if slot in ("unknown", "malformed"):
-            if slot == "unknown":
+            if slot == "unknown" and action.at <= self.known:
+                pass  # Of a header that the prompt began the model wrote nothing.
+            elif slot == "unknown":
                 self.record("unknown-header", first, action.at)
             else:
                 self._malformed(first, action.at)
@@ -243,7 +253,14 @@ class Session:
         elif slot in self.fmt.options:
             self.found[slot] = text
         elif self.drafts and self.drafts[-1].ended is None:
-            self.drafts[-1].slots[slot] = text
+            draft = self.drafts[-1]
+            said = draft.speaker.name if slot == "name" else draft.slots.get(slot)
+            if slot == "name" and draft.speaker.author == "tool":
+                said = text
+            if (said or text) != text or (slot == "name" and said is None):
+                self.record("said-otherwise", first, action.at)
+            else:
+                draft.slots[slot] = text
         else:
             self._loose[slot] = text
 
@@ -257,13 +274,24 @@ class Session:
                 self.record("malformed-call", self._item_at, at)
         self.drafts[-1].calls.extend(calls)
         self.drafts[-1].items.append(calls)
+        self._other_spelling(self._item_at, at)
+
+    def _other_spelling(self, first: int, end: int) -> None:
+        if self._other:
+            self.record("other-spelling", first, end)
+        self._other = False
 
     def _malformed(self, first: int, end: int) -> None:
         """Read a call that is not written as the format has it, as far as that can be."""
         self._item = None
         text = self.reader.buffer.get(first, end)
-        calls, rest = ([], text) if _HOLDS_CONTROL(text) else calls_in(self.fmt, text)
-        self._unusual = calls
+        written = call_as_written(self.fmt, text, self.grammar.control)
+        inner = text[1:] if is_control(text[:1]) else text
+        calls, rest = ([], text) if _HOLDS_CONTROL(inner) else calls_in(self.fmt, inner)
+        if written is not None:
+            calls, rest = [written], ""
+        self._unusual, self._item_at = calls, first
+        self._other = written is None and bool(calls)
         if rest or not calls:
             self.record("malformed-call", first, end)
 
@@ -286,6 +314,8 @@ class Session:
             return
         if self.unread and self.unread[-1].code == "malformed-call":
             return
+        if self.unread and self.unread[-1].code in ("unexpected", "spacing"):
+            return  # That is why it could not go on.
         self.record("unclosed", max(0, at - 1), at)
         if not draft.slots and not draft.calls:
             draft.slots.setdefault("content", "")
@@ -294,15 +324,22 @@ class Session:
         """Warn of a call that was read as text."""
         opening = call_opening(self.fmt, draft.speaker.spec)
         content = draft.slots.get("content", "")
-        if opening and opening in content:
-            detail = (
-                f"it holds {opening!r}, which opens a tool call in {self.fmt.name}, but what "
-                "follows is none; it was read as text"
-            )
-            span = self.span(draft.first, draft.end)
-            self.unread.append(
-                Unread("warning", "reads-as-call", len(self.drafts) - 1, detail, content, span)
-            )
+        if not opening:
+            return
+        words, said = opening, f"it holds {opening!r}, which opens a tool call"
+        if opening not in content:
+            calls, rest = calls_in(self.fmt, content)
+            if rest or not calls:
+                return
+            words, said = content.strip(), "it is a tool call in another spelling"
+        detail = f"{said} for {self.fmt.name}; it was read as text"
+        found = self.reader.buffer.get(draft.first, draft.end).find(words)
+        first = max(self.known, draft.first + found)
+        end = max(first, draft.first + found + len(words))
+        text, span = self.spelled(first, end), self.span(first, end)
+        self.unread.append(
+            Unread("warning", "reads-as-call", len(self.drafts) - 1, detail, text, span)
+        )
 
     def finish(self) -> bool:
         """End the stream; returns whether the document may end here."""
@@ -315,7 +352,10 @@ class Session:
         self.reader.threads = [thread]
         self.take([*self.reader.passed(thread, self.committed), *more])
         if self._opened is not None and not ends:
-            self.take([Action(at, "close", self._opened[0])])
+            if self._item is not None or self._opened[0] in ENDLESS:
+                self.take([Action(at, "close", self._opened[0])])
+            else:
+                self.record("unclosed", self._opened[1], at)
         if self._item is not None or self._unusual:
             if self._item is not None:
                 self.record("malformed-call", self._item_at, at)
@@ -387,6 +427,9 @@ class Session:
             self._unexpected = (len(self.unread) - 1, item)
         self.reader.unexpected.clear()
 
+
+ENDLESS = ("content", "reasoning", "malformed", "unknown", "system")
+"""Slots that hold something though nothing closes them."""
 
 LONGEST_SHOWN = 80
 """Characters of a malformed text that a message about it shows."""

@@ -28,8 +28,8 @@ from rolecall.grammar import (
 )
 from rolecall.header import Speakers, header_source, says_role
 from rolecall.pattern import FILTERS, Piece
-from rolecall.scan import STARTS, Scan, advance
 from rolecall.reply import fits_id
+from rolecall.scan import STARTS, Scan, advance
 from rolecall.turn import TurnSpec, text_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class Place:
     opened: int | None = None
     """Where the slot began that is open."""
     call: tuple[int, int] | None = None
-    """Where a tool call began that is not complete, and the number of the state behind it."""
+    """Where a tool call, or a list of them, began that is not complete, and the number of the
+    state behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +281,7 @@ class Reader:
         """Whether the slot of a reading holds what the format lets it hold."""
         slot, opened = thread.state.slot, thread.place.opened
         rule = None if slot is None else self.grammar.fmt.match.get(slot.slot)
-        if rule is None or opened is None:
+        if rule is None or opened is None or (slot is not None and slot.free):
             return True
         return rule.search(self.buffer.get(opened, self.at)) is not None
 
@@ -335,9 +336,7 @@ class Reader:
             kept.append(thread)
         return kept
 
-    def _behind_header(
-        self, thread: Thread, dynamic: Dynamic, at: int
-    ) -> list[tuple[int, Thread]]:
+    def _behind_header(self, thread: Thread, dynamic: Dynamic, at: int) -> list[tuple[int, Thread]]:
         """The turns that may begin behind a header, with where the header began."""
         trail, place = self._passed(thread, dynamic.actions, at)
         begun, found = self._header_slots(trail)
@@ -409,7 +408,13 @@ class Reader:
 
     def _recover(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
         """Readings that go on all the same; the symbol is passed over where there are none."""
-        for attempt in (self._other_space, self._raw_call, self._cut_short, self._unknown_header):
+        for attempt in (
+            self._other_space,
+            self._missing,
+            self._raw_call,
+            self._cut_short,
+            self._unknown_header,
+        ):
             found = attempt(threads, symbol)
             if found:
                 return found
@@ -428,27 +433,44 @@ class Reader:
 
     def _other_space(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
         """Go on where white space of the format's own is missing."""
+        return self._without(threads, symbol, tokens=0)
+
+    def _missing(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
+        """Go on where a control token of the format's own is missing."""
+        # What is drafted in a thought is no call: a thought is closed by its own token only.
+        open_ = [thread for thread in threads if _slot(thread) != "reasoning"]
+        found = self._without(open_, symbol, tokens=1) if is_control(symbol) else []
+        if found:
+            self.unexpected.append(Unexpected(self.at, self.at + 1, "missing"))
+        return found
+
+    def _without(self, threads: Sequence[Thread], symbol: str, *, tokens: int) -> list[Thread]:
+        """Readings in which white space and at most so many control tokens are left out."""
         found: dict[State, Thread] = {}
-        for thread in threads:
-            if thread.scan is not None and not thread.scan.complete:
+        waiting = [(thread, 0, tokens) for thread in threads]
+        seen: set[tuple[State, int]] = set()
+        while waiting:
+            here, depth, left = waiting.pop(0)
+            if here.scan is not None and not here.scan.complete:
                 continue
-            waiting: list[tuple[Thread, int]] = [(thread, 0)]
-            while waiting:
-                here, depth = waiting.pop(0)
-                for space in (s for s in sorted(here.state.literals) if s.isspace()):
-                    for move in here.state.moves(space):
-                        if move.target is here.state or (
-                            move.target.slot is not None and not move.actions
-                        ):
-                            continue
-                        if move.target.slot is not None:
-                            continue
-                        trail, place = self._passed(here, move.actions, self.at)
-                        there = Thread(move.target, here.cost + 1, trail, place)
-                        for new in self._advance(self._settle([there], self.at), symbol):
+            for other in sorted(here.state.literals):
+                control = is_control(other)
+                if not (other.isspace() or (control and left and other != symbol)):
+                    continue
+                for there in self._advance([here], other):
+                    further = left - 1 if control else left
+                    if there.state is here.state or (there.state, further) in seen:
+                        continue
+                    if there.state.slot is not None:
+                        continue
+                    seen.add((there.state, further))
+                    costly = Thread(there.state, there.cost + 1, there.trail, there.place)
+                    settled = self._settle([costly], self.at)
+                    for new in self._advance(settled, symbol):
+                        if further == 0 or not tokens:
                             found.setdefault(new.state, new)
-                        if depth < MOST_SPACES:
-                            waiting.append((there, depth + 1))
+                    if depth < MOST_SPACES:
+                        waiting.extend((t, depth + 1, further) for t in settled)
         return list(found.values())
 
     def _raw_call(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
@@ -527,7 +549,7 @@ class Reader:
             ways: list[tuple[int, int, Actions, bool]] = []
             if thread.scan is None or thread.scan.complete:
                 ways = [(0, cost, actions, True) for actions, cost in thread.state.accepts]
-            unfinished = 1 if thread.state.slot is not None else 2
+            unfinished = 1 if _slot(thread) in SAID else 2 if _slot(thread) else 3
             ways.append((unfinished, 0, (), False))
             for grade, cost, marks, ends in ways:
                 key = (grade, thread.cost + cost + self._unfit(thread))
@@ -579,6 +601,8 @@ def _named(threads: list[Thread], at: int) -> list[Thread]:
     return [t for t in threads if t.place.call not in begun or _slot(t) not in CALL_WORDS]
 
 
+SAID = ("content", "reasoning")
+
 CALL_WORDS = ("call_name", "call_id")
 
 
@@ -608,7 +632,7 @@ def _placed(place: Place, actions: Sequence[Action]) -> Place:
                     header = None
             case "close":
                 opened = None
-            case "calls":
+            case "calls" | "list-calls":
                 assert isinstance(action.data, int)
                 call = (action.at, action.data)
             case "end-calls":

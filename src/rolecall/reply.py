@@ -49,7 +49,7 @@ class Draft:
     @property
     def empty(self) -> bool:
         """Whether nothing is said and nothing ended."""
-        return self.ended is None and not self.calls and not any(self.slots.values())
+        return self.ended is None and not self.items and not any(self.slots.values())
 
 
 def message_of(fmt: Format, draft: Draft, *, rendered: bool = True) -> Message:
@@ -67,7 +67,7 @@ def message_of(fmt: Format, draft: Draft, *, rendered: bool = True) -> Message:
     content = plain_content(spec, texts.get("content", ""))
     if not content and "content" in draft.blank:
         content = blank_for(filter_of(spec, "content"))
-    if rendered and not content and not draft.calls and not spec.empty:
+    if rendered and not content and not draft.items and not spec.empty:
         content = " "
     reasoning = texts.get("reasoning") or None
     if reasoning is None and "reasoning" in draft.blank:
@@ -144,7 +144,7 @@ def call_of(fmt: Format, texts: Mapping[str, str]) -> ToolCall | None:
         name = _json_string(name)
     if call_id is not None and filters.get("call_id") == "json":
         call_id = _json_string(call_id)
-    if name is None and call_id is not None:
+    if "call_name" not in texts and call_id is not None:
         name = _name_in(rule.id, call_id)
     arguments = _object(texts.get("arguments", "{}"))
     if not name or arguments is None:
@@ -187,6 +187,39 @@ def _id_expression(pattern: Pattern) -> re.Pattern[str]:
     return re.compile("".join(parts) or r"(?P<call_name>.+)", re.DOTALL)
 
 
+def call_as_written(fmt: Format, text: str, control: Mapping[str, str]) -> ToolCall | None:
+    """The call that a text of symbols is, its name read as long as it can be.
+
+    Args:
+        fmt: The format.
+        text: The symbols of one call, up to the control token that closes it.
+        control: Control token to its symbol.
+    """
+    rule = fmt.calls
+    assert rule is not None
+    each = list(rule.each)
+    while each and isinstance(each[-1], Literal) and not each[-1].control:
+        each.pop()
+    if each and isinstance(each[-1], Literal):
+        each.pop()
+    else:
+        each = list(rule.each)
+    plain = "[^\ud800-\udfff]"
+    forms = {
+        "arguments": rf"(?P<arguments>\{{{plain}*\}})",
+        "call_name": f"(?P<call_name>{plain}+)",
+    }
+    parts = [
+        re.escape(control[node.text] if node.control else node.text)
+        if isinstance(node, Literal)
+        else forms.get(node.name, f"(?P<{node.name}>{plain}+?)")
+        for node in each
+        if not isinstance(node, Group)
+    ]
+    found = re.compile("".join(parts), re.DOTALL).fullmatch(text)
+    return None if found is None else call_of(fmt, found.groupdict())
+
+
 def calls_in(fmt: Format, text: str) -> tuple[list[ToolCall], str]:
     """The calls in a text that is not written as the format has it, and what is left of it.
 
@@ -194,7 +227,7 @@ def calls_in(fmt: Format, text: str) -> tuple[list[ToolCall], str]:
     """
     rule = fmt.calls
     assert rule is not None
-    names = _keys(rule.each)
+    names = json_keys(rule.each)
     found: list[ToolCall] = []
     if not names:
         return found, text
@@ -220,8 +253,8 @@ def _next_object(text: str, start: int) -> int | None:
 
 
 @lru_cache(maxsize=64)
-def _keys(each: Pattern) -> Mapping[str, str]:
-    """Key of the JSON object that a call is to the slot that its value fills; empty if it is none."""
+def json_keys(each: Pattern) -> Mapping[str, str]:
+    """Key of the JSON object that a call is to the slot that it fills; empty if it is none."""
     text = "".join(
         node.text if isinstance(node, Literal) else _placeholder(node)
         for node in each
@@ -251,9 +284,9 @@ def _placeholder(node: Slot) -> str:
 
 
 def _unified(names: Mapping[str, str], value: dict[str, Any]) -> ToolCall | None:
-    if set(value) - set(names):
-        return None
-    found = {names[key]: item for key, item in value.items()}
+    found = {names[key]: item for key, item in value.items() if key in names}
+    if not set(value) - set(names):
+        found.setdefault("arguments", {})
     name, arguments, call_id = (found.get(k) for k in ("call_name", "arguments", "call_id"))
     if isinstance(arguments, str):
         arguments = _object(arguments)

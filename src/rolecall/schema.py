@@ -16,8 +16,9 @@ class Key(NamedTuple):
     """One key of a format file."""
 
     kind: str
-    """``text``, ``pattern``, ``bool``, ``int``, ``texts`` (a list), ``table``, ``regex``, or the
-    name of a registry of `strategies` whose names are the values allowed."""
+    """``text``, ``pattern``, ``patterns`` (a list), ``bool``, ``int``, ``texts`` (a list),
+    ``table``, ``regex``, or the name of a registry of `strategies` whose names are the values
+    allowed."""
     doc: str
     """What it means, one sentence."""
     default: str = ""
@@ -67,6 +68,12 @@ TURN: dict[str, Key] = {
     "open": Key("pattern", "The header: everything up to where the author's text begins.", '""'),
     "body": Key(
         "pattern", "What the author wrote; in a model's turn, what it samples.", '"{content}"'
+    ),
+    "reads": Key(
+        "patterns",
+        "What models write in place of `body` too: read and never written. The slot `any` stands "
+        "for words that are passed over.",
+        "[]",
     ),
     "end": Key("pattern", "What closes the turn; in a model's turn, what it samples last.", '""'),
     "gap": Key("pattern", "What follows a closed turn and belongs to nobody.", '""'),
@@ -121,6 +128,12 @@ TOOLS: dict[str, Key] = {
 CALLS: dict[str, Key] = {
     "begin": Key("pattern", "Before the first call.", '""'),
     "each": Key("pattern", "One call; slots `call_name`, `arguments`, `call_id`, `index`."),
+    "reads": Key(
+        "patterns",
+        "What models write in place of `each` too: read and never written. The slot `any` stands "
+        "for words that are passed over.",
+        "[]",
+    ),
     "join": Key("pattern", "Between calls.", '""'),
     "finish": Key("pattern", "After the last call.", '""'),
     "arguments": Key("ARGUMENTS", "How the arguments are written.", '"json"'),

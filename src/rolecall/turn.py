@@ -19,6 +19,8 @@ class TurnSpec:
     """The role that a header without a role slot stands for."""
     open: Pattern = EMPTY
     body: Pattern = EMPTY
+    reads: tuple[Pattern, ...] = ()
+    """What models write in place of the body too."""
     end: Pattern = EMPTY
     gap: Pattern = EMPTY
     final_end: Pattern | None = None
