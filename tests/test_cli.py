@@ -6,17 +6,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
 import rolecall as rc
-from rolecall import cli
 from rolecall.cli.screen import FAMILIES, colours, show, visible
 from tests.support.assets import tokenizer_file
+from tests.support.commandline import Done, Run, run
 from tests.support.terminal import in_terminal
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -28,37 +27,17 @@ TEXT = "<|im_start|>user\nName a bird.<|im_end|>\n<|im_start|>assistant\nThe kā
 NAMED: list[dict[str, Any]] = [{"role": "user", "name": "Ann", "content": "Hi"}]
 
 
-class Done(NamedTuple):
-    status: int
-    out: bytes
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
-
-
 @pytest.fixture
-def rolecall(
-    capsysbinary: pytest.CaptureFixture[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> Run:
+def rolecall(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Run a command in a folder of its own; ``given`` is written to ``chat.json`` first."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str, given: object = None, stdin: bytes = b"") -> Done:
+    def run_here(*arguments: str, given: object = None, stdin: bytes = b"") -> Done:
         if given is not None:
             Path("chat.json").write_text(json.dumps(given), encoding="utf-8")
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        status = cli.run(arguments)
-        out, err = capsysbinary.readouterr()
-        return Done(status, out, err.decode())
+        return run(*arguments, stdin=stdin)
 
-    return run
+    return run_here
 
 
 def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 
 import rolecall as rc
 from rolecall.tokenizers import HuggingFaceTokenizer
@@ -12,6 +13,18 @@ from tests.support.assets import tokenizer_file
 
 @cache
 def vocabulary(*more: str) -> HuggingFaceTokenizer:
+    """The vocabulary, loaded; `more` are further control tokens."""
+    return HuggingFaceTokenizer(vocabulary_json(*more), "the test vocabulary")
+
+
+def vocabulary_file(folder: Path) -> Path:
+    """The vocabulary as a ``tokenizer.json`` in a folder."""
+    file = folder / "tokenizer.json"
+    file.write_text(vocabulary_json(), encoding="utf-8")
+    return file
+
+
+def vocabulary_json(*more: str) -> str:
     """Qwen3's byte-level BPE with the control tokens of all formats added as special tokens.
 
     This is what a fine-tuner does who trains a model on a new format; `more` are further ones.
@@ -39,4 +52,4 @@ def vocabulary(*more: str) -> HuggingFaceTokenizer:
             }
         )
     data["normalizer"] = None
-    return HuggingFaceTokenizer(json.dumps(data, ensure_ascii=False), "the test vocabulary")
+    return json.dumps(data, ensure_ascii=False)

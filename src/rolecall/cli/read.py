@@ -103,11 +103,12 @@ def written(file: str, *, plain: bool) -> list[Written]:
     if plain or not looks:
         return [Written(name, text=text)]
     try:
-        return [_written(source) for source in _sources(file, name, text)]
+        sources = _sources(file, name, text)
     except InputError as error:
         raise InputError(
             f"{error}\nif it is plain text that is to be parsed, give --text"
         ) from None
+    return [_written(source) for source in sources]
 
 
 def _written(source: Source) -> Written:

@@ -12,6 +12,7 @@ import typer
 from rolecall.cli import read
 from rolecall.cli.screen import Output, console, count, json_bytes, one_line, show, write_bytes
 from rolecall.compare import MISSING
+from rolecall.conversation import Cast
 from rolecall.errors import InputError
 from rolecall.format import load_format
 from rolecall.lost import GRAVITY, Lost
@@ -337,13 +338,23 @@ def _json(format: str, result: Rendered, engine: Tokenizer | None) -> dict[str, 
         "segments": [segment._asdict() for segment in rendering.segments],
         "lost": [record._asdict() for record in result.lost],
         "stop": list(rendering.stop),
-        "cast": conversation.cast.to_wire(),
+        "cast": _cast(rendering).to_wire(),
         "options": fmt.option_values(conversation.options),
         "authors": list(rendering.authors),
     }
     if result.encoding is not None and engine is not None:
         data |= _tokens(result, result.encoding, engine)
     return data
+
+
+def _cast(rendering: Rendering) -> Cast:
+    """The cast as given, and what parsing needs beside it.
+
+    Where a header holds a name and no role, only the cast says whose turn it is.
+    """
+    given = rendering.conversation.cast.entries
+    needed = rendering.format.canonical(rendering.conversation).cast.entries
+    return Cast({**given, **needed})
 
 
 def _tokens(result: Rendered, encoding: Encoding, engine: Tokenizer) -> dict[str, Any]:
