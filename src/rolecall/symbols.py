@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from operator import index
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from rolecall.errors import InputError
 from rolecall.tokenizers.base import RunStart, Tokenizer
@@ -163,9 +163,9 @@ class Symbols:
                 else:
                     self._read(chunks, piece)
             return chunks
-        for piece, malformed in self._decode(bytes(text)):
-            if malformed:
-                self._replace(chunks, len(piece), "malformed-utf8")
+        for piece in self._decode(bytes(text)):
+            if _is_escaped(piece):
+                self._replace(chunks, len(_replaced(piece)), "malformed-utf8")
             else:
                 self._read(chunks, piece)
         return chunks
@@ -192,28 +192,38 @@ class Symbols:
                 "one of them, or begin another stream"
             )
 
-    def _decode(self, data: bytes) -> list[tuple[str, bool]]:
-        """Complete characters, and U+FFFD with True for what cannot become any."""
+    def _decode(self, data: bytes) -> list[str]:
+        """Complete characters, and apart from them, escaped, bytes that cannot become any."""
         if not self._held and data.isascii():
-            return [(data.decode("ascii"), False)] if data else []
+            return [data.decode("ascii")] if data else []
         data = self._held + data
         # Each byte that is no UTF-8 becomes a surrogate, which UTF-8 itself cannot spell.
         text, used = codecs.utf_8_decode(data, "surrogateescape", False)
         self._held = data[used:]
-        return [
-            (_replaced(piece), True) if "\udc80" <= piece[0] <= "\udcff" else (piece, False)
-            for piece in _ESCAPED.findall(text)
-        ]
+        return _ESCAPED.findall(text)
 
     # Of ids
 
     def _spell(self, chunks: list[Chunk], data: bytes, at: int) -> None:
         """The characters that the bytes of one id complete."""
         first = at if self._from is None else self._from
+        held = len(self._held)
         pieces = self._decode(data)
-        for text, malformed in pieces:
-            problem: Problem = "malformed-utf8" if malformed else ""
-            chunks.append(Chunk(text, first, at + 1, problem=problem))
+        done = 0
+        for piece in pieces:
+            text, problem = piece, cast("Problem", "")
+            if _is_escaped(piece):
+                text, problem = _replaced(piece), "malformed-utf8"
+            begin, done = done, done + len(piece.encode(errors="surrogateescape"))
+            # Bytes held before are of earlier ids, and so is a space that was dropped.
+            chunks.append(
+                Chunk(
+                    text,
+                    first if begin < held or not begin else at,
+                    at if done <= held else at + 1,
+                    problem=problem,
+                )
+            )
         if not pieces:
             self._from = first
         elif self._held:
@@ -277,6 +287,10 @@ class Symbols:
             chunks.append(Chunk(self._control[token], at, first + done, token=token))
         self._tail = text[done:]
         self._at = first + done
+
+
+def _is_escaped(piece: str) -> bool:
+    return "\udc80" <= piece[0] <= "\udcff"
 
 
 def _replaced(escaped: str) -> str:

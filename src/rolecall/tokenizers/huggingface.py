@@ -40,6 +40,8 @@ class HuggingFaceTokenizer(ControlFree):
             self._tokens = {str(token["content"]): token for token in added}
             self._added = {int(token["id"]): str(token["content"]) for token in added}
             self._full = _engine(self._data)
+            # Asked without the added tokens, whose ids are those of the file.
+            self._pieces = self._full.model
         except Exception as error:
             # The engine reports a bad file with bare exceptions of several kinds.
             raise TokenizerError(f"{name} is no tokenizer.json: {error}") from None
@@ -98,6 +100,12 @@ class HuggingFaceTokenizer(ControlFree):
             data["added_tokens"] = [t for t in data["added_tokens"] if t["content"] in kept]
             data["post_processor"] = None
             data["truncation"] = data["padding"] = None
+            if kept and isinstance(data["model"]["vocab"], dict):
+                # The engine numbers added tokens that are no pieces by itself, one after the other,
+                # and here some before them were left out.
+                pieces = cast("dict[str, int]", data["model"]["vocab"])
+                numbers = {token: int(self._tokens[token]["id"]) for token in kept}
+                data["model"] = {**data["model"], "vocab": {**pieces, **numbers}}
             self._plain[key] = _engine(data)
         return self._plain[key]
 
@@ -122,7 +130,7 @@ class HuggingFaceTokenizer(ControlFree):
                 added = added.replace(MARK, " ")
             return added.encode()
         # The engine takes no other numbers.
-        piece = self._full.id_to_token(token) if 0 <= token < 2**32 else None
+        piece = self._pieces.id_to_token(token) if 0 <= token < 2**32 else None
         if piece is None:
             return None
         if token == self._unknown:
@@ -136,7 +144,7 @@ class HuggingFaceTokenizer(ControlFree):
         """The id written for characters that the vocabulary cannot spell."""
         model = self._data["model"]
         if model.get("unk_token"):
-            return self._full.token_to_id(model["unk_token"])
+            return self._pieces.token_to_id(model["unk_token"])
         return model.get("unk_id")
 
     @cached_property
@@ -198,14 +206,39 @@ class HuggingFaceTokenizer(ControlFree):
 
     def _begin(self, start: RunStart, text: str, *, normalized: bool = True) -> bytes:
         """The bytes that the model is given for a run, by the engine's own preparation."""
-        if start is not RunStart.CONTINUED and self._joins_words:
-            return b" " + text.encode()
+        if self._joins_words:
+            return text.encode() if start is RunStart.CONTINUED else b" " + text.encode()
         engine = _stub(_without_prefix(self._data, start))
         if normalized and engine.normalizer is not None:
             text = engine.normalizer.normalize_str(text)
         if engine.pre_tokenizer is not None:
             text = "".join(piece for piece, _ in engine.pre_tokenizer.pre_tokenize_str(text))
         return text.encode() if self._bytes_of is None else self._bytes_of(text)
+
+    @cached_property
+    def _rewritten(self) -> dict[int, str]:
+        """Added tokens that are text and are searched as what the normalizer makes of them.
+
+        A normalizer that puts a space in front of all it is given puts one in front of these too.
+        """
+        normalizer = self._full.normalizer
+        if normalizer is None:
+            return {}
+        return {
+            int(self._tokens[token]["id"]): token
+            for token in self._text_tokens
+            if self._tokens[token]["normalized"]
+            and normalizer.normalize_str(token).replace(MARK, " ") != token.replace(MARK, " ")
+        }
+
+    @cached_property
+    def _unspelled(self) -> re.Pattern[bytes] | None:
+        """Bytes without a piece in a byte-level vocabulary, which drops them without a word."""
+        if self._bytes_of is not _of_byte_alphabet or self._unknown is not None:
+            return None
+        known = self._data["model"]["vocab"]
+        missing = bytes(byte for shown, byte in BYTE_ALPHABET.items() if shown not in known)
+        return re.compile(b"[" + re.escape(missing) + b"]") if missing else None
 
     @cached_property
     def _hides_space(self) -> frozenset[RunStart]:
@@ -231,13 +264,13 @@ class HuggingFaceTokenizer(ControlFree):
     @cached_property
     def _splits_words(self) -> bool:
         """Whether splitting a text changes it, as where white space between words is dropped."""
-        return not self._keeps("Ab1 2,c(d  e\n\n\tf")
+        return not all(self._keeps("Ab1 2,c(d  e\n\n\tf", start) for start in RunStart)
 
-    def _keeps(self, text: str) -> bool:
+    def _keeps(self, text: str, start: RunStart) -> bool:
         """Whether a text is given to the model as it is, apart from a space in front."""
         if self._bytes_of is None or self._joins_words:
             return not text
-        begun = self._begin(RunStart.SECTION, text, normalized=False).decode(errors="replace")
+        begun = self._begin(start, text, normalized=False).decode(errors="replace")
         return text in (begun, begun.removeprefix(" "))
 
     @cached_property
@@ -268,10 +301,16 @@ class HuggingFaceTokenizer(ControlFree):
             for text, start in zip(texts, starts, strict=False)
         ):
             found.append(f"{self.name} cannot tell a space at the beginning of a text from none")
-        if self._splits_words and not all(map(self._keeps, texts)):
+        if self._splits_words and not all(
+            map(self._keeps, texts, starts or [RunStart.SECTION] * len(texts))
+        ):
             found.append(f"{self.name} splits text into words and does not keep what is between")
+        if self._unspelled and any(self._unspelled.search(text.encode()) for text in texts):
+            found.append(f"{self.name} has no tokens for some characters and drops them")
+        if self._rewritten and not self._rewritten.keys().isdisjoint(ids):
+            found.append(f"{self.name} takes a space before an added token for a part of it")
         if self._unknown is not None and self._unknown in ids:
-            unknown = self._full.id_to_token(self._unknown)
+            unknown = self._pieces.id_to_token(self._unknown)
             found.append(f"{self.name} writes {unknown} for characters it does not know")
         return found
 
