@@ -27,7 +27,9 @@ SHORTEST_HEADER_WORD = 3
 """Plain-word headers shorter than this are punctuation, not words that content could hold."""
 
 
-def account(fmt: Format, conversation: Conversation, plan: Plan, written: Written) -> list[Lost]:
+def account(
+    fmt: Format, conversation: Conversation, plan: Plan, written: Written, first: int = 0
+) -> list[Lost]:
     """Every lost record of a walk, in the order of the messages.
 
     Args:
@@ -35,8 +37,13 @@ def account(fmt: Format, conversation: Conversation, plan: Plan, written: Writte
         conversation: What the caller gave.
         plan: What was decided before the walk, with its records.
         written: ``(message, field)`` to the characters of it that were written.
+        first: The message that the walk began with.
     """
-    lost = list(plan.lost)
+    lost: list[Lost] = []
+    if conversation.tools and fmt.tools is None and not first:
+        detail = f"{fmt.name} has no place for tool schemas"
+        lost.append(Lost("error", "tools-dropped", None, "tools", detail))
+    lost += plan.lost
     reported = {
         (record.message, record.field)
         for record in lost
@@ -48,15 +55,17 @@ def account(fmt: Format, conversation: Conversation, plan: Plan, written: Writte
         if record.code in ("reasoning-dropped", "call-dropped")
     }
     turns = {index: turn for turn in plan.turns for index in [turn.message, *turn.merged]}
-    for index, message in enumerate(conversation.messages):
+    for index, message in enumerate(conversation.messages[first:], first):
         if (index, "role") not in reported and (index, "content") not in reported:
             missing = dropped | {(index, "content")} if message.prefix else dropped
             lost += _message(fmt, index, message, turns.get(index), plan, written, missing)
         lost += _spare(index, message)
-    if conversation.tools and fmt.tools is None:
-        detail = f"{fmt.name} has no place for tool schemas"
-        lost.append(Lost("error", "tools-dropped", None, "tools", detail))
-    lost += _readings(fmt, conversation, plan)
+    lost += _readings(fmt, conversation, plan, first)
+    return in_order(lost)
+
+
+def in_order(lost: list[Lost]) -> list[Lost]:
+    """Records in the order of the messages, those of the conversation as a whole at the end."""
     return sorted(lost, key=lambda record: (record.message is None, record.message or 0))
 
 
@@ -171,9 +180,9 @@ def _spare(index: int, message: Message) -> Iterator[Lost]:
         yield Lost(SPARE_KEYS[key], f"{key.replace('_', '-')}-dropped", index, key, detail)
 
 
-def _readings(fmt: Format, conversation: Conversation, plan: Plan) -> Iterator[Lost]:
+def _readings(fmt: Format, conversation: Conversation, plan: Plan, first: int) -> Iterator[Lost]:
     """Warnings about turns whose ids another conversation shares."""
-    owners = {index for index, author in enumerate(plan.authors) if author == "owner"}
+    owners = {n for n, author in enumerate(plan.authors[first:], first) if author == "owner"}
     for turn in plan.turns:
         content = turn.values.get("content", ())
         if "system" in turn.values and not _fenced(turn.spec, "system"):
@@ -204,7 +213,7 @@ def _readings(fmt: Format, conversation: Conversation, plan: Plan) -> Iterator[L
             )
     words = header_words(fmt)
     if words:
-        for index, message in enumerate(conversation.messages):
+        for index, message in enumerate(conversation.messages[first:], first):
             found = [word for word, expression in words if expression.search(message.text)]
             if found:
                 yield Lost(

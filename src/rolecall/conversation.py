@@ -215,17 +215,18 @@ class Conversation:
 
         return read_conversation(given, tools, cast, options or {})
 
-    def authors(self, declared: Mapping[str, Author]) -> tuple[Author, ...]:
+    def authors(self, declared: Mapping[str, Author], first: int = 0) -> tuple[Author, ...]:
         """The author of each message.
 
         Args:
             declared: Roles that the format declares by itself; the cast wins over them.
+            first: The message to begin with.
 
         Raises:
             UndeclaredRoleError: If a role is neither standard, nor cast, nor declared.
         """
         found: list[Author] = []
-        for index, message in enumerate(self.messages):
+        for index, message in enumerate(self.messages[first:], first):
             author = self.cast.author(message.role, message.name) or declared.get(message.role)
             if author is None:
                 raise UndeclaredRoleError(

@@ -94,7 +94,9 @@ def extend(
     reply = None if sampled is None else _read(fmt, encoding, tokenizer, sampled)
     history = _history(fmt, old, added, reply)
     last = len(history) - 1
-    new = render(fmt, replace(given, messages=(*history, *added)), strict=False, **ending)
+    behind = old if _stays(fmt, old) else None
+    whole = replace(given, messages=(*history, *added))
+    new = render(fmt, whole, strict=False, old=behind, **ending)
     known = set(old.lost)
     enforce(tuple(record for record in new.lost if record not in known), strict)
     if rerender:
@@ -222,6 +224,23 @@ def _grows(last: Message, first: Message) -> bool:
     )
 
 
+def _stays(fmt: Format, old: Rendering) -> bool:
+    """Whether the complete turns of a rendering stay, whatever follows, and need no second walk.
+
+    Formats whose rules look at more than the newest turns are walked again as a whole.
+    """
+    conversation, rule, order = old.conversation, fmt.calls, fmt.order
+    looks_back = fmt.dummy_prefix or order.rules or order.first_client
+    if rule is not None:
+        looks_back = looks_back or rule.sort_results or rule.max_results is not None
+    if old.past is None or not old.past.messages or fmt.history_changes or looks_back:
+        return False
+    if not conversation.tools or fmt.tools is None:
+        return True
+    place = fmt.tools.place_for(fmt.option_values(conversation.options))
+    return place in ("start", "system") or "client" in old.past.authors
+
+
 # Comparing
 
 
@@ -278,8 +297,9 @@ def _follow(fmt: Format, old: Rendering, new: Rendering) -> Place:
     Raises:
         HistoryChanged: If the new one is not the old one with more behind it.
     """
-    place = Place(0)
-    for segment in old.segments:
+    first = old.past.segments if old.past is not None and _stays(fmt, old) else 0
+    place = Place(first)
+    for segment in old.segments[first:]:
         found = _match(new.segments, place, [Written(segment.text, segment.control)])
         if isinstance(found, Place) or found[1]:
             differs = found if isinstance(found, Place) else found[0]
@@ -316,9 +336,8 @@ def _behind(
     if not isinstance(found, Place):
         return found
     # The model wrote it otherwise than the format would, or the format writes it otherwise now.
-    alone = render(
-        fmt, replace(new.conversation, messages=new.conversation.messages[: last + 1]), strict=False
-    )
+    said = replace(new.conversation, messages=new.conversation.messages[: last + 1])
+    alone = render(fmt, said, strict=False, old=old if _stays(fmt, old) else None)
     place = _follow(fmt, old, alone)
     body, end = _closing(alone.segments)
     found = _match(new.segments, start, _items(_slice(alone.segments, place, Place(body))))

@@ -22,6 +22,34 @@ from rolecall.wire import check_text
 
 if TYPE_CHECKING:
     from rolecall.format import Format
+    from rolecall.header import Speakers
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a walk must know of turns that were written before it, in a format that leaves them."""
+
+    messages: int
+    """How many messages they say."""
+    authors: tuple[Author, ...]
+    """Author of each of those."""
+    segments: int
+    """How many segments they are."""
+    last: Turn | None
+    """The last of them."""
+    waiting: bool
+    """Whether the next header ends it."""
+    speakers: Speakers
+    spoken: Mapping[tuple[str, ...], Turn]
+    """A turn of each speaker."""
+    called: Mapping[str | None, str]
+    """Id of a call to the name of its function."""
+    numbered: tuple[tuple[str, str], ...]
+    """Of calls without a result: the id that the caller gave, and the one that was written."""
+    calls: int
+    """How many calls there are, where the format numbers them."""
+    lost: tuple[Lost, ...]
+    """The records about them."""
 
 
 @dataclass(slots=True)
@@ -37,29 +65,55 @@ class Plan:
     """``(message, field)`` of attributes that what is written says without them."""
     lost: list[Lost] = field(default_factory=list[Lost])
     """Records of what was decided; what the walk fails to write is added by the account."""
+    called: dict[str | None, str] = field(default_factory=dict[str | None, str])
+    """Id of a call to the name of its function."""
+    numbered: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Calls without a result; see `Past.numbered`."""
+    calls: int = 0
+    """How many calls there are, where the format numbers them."""
 
 
-def make_plan(fmt: Format, conversation: Conversation) -> Plan:
+def make_plan(fmt: Format, conversation: Conversation, past: Past | None = None) -> Plan:
     """Plan the turns of a conversation.
+
+    Args:
+        fmt: The format; with a past, one that later messages never reach back in.
+        conversation: All of the conversation.
+        past: The turns that are written already.
 
     Raises:
         UndeclaredRoleError: If nobody says who authors a role.
         OrderError: If the messages stand in an order that the format cannot write.
         ConversationError: If a call's id or the number of calls is not as the format wants it.
     """
-    authors = conversation.authors(fmt.declared)
-    _check_order(fmt, conversation, authors)
+    first = 0 if past is None else past.messages
+    authors = conversation.authors(fmt.declared, first)
     plan = Plan([], authors)
-    called: dict[str | None, str] = {}
-    for index, (message, author) in enumerate(zip(conversation.messages, authors, strict=True)):
-        tool = message.name if message.name is not None else called.get(message.tool_call_id)
-        turn = _turn(fmt, index, message, author, tool, plan)
+    if past is not None:
+        plan.authors = (*past.authors, *authors)
+        plan.called, plan.numbered = dict(past.called), list(past.numbered)
+        plan.calls = past.calls
+    _check_order(fmt, conversation, plan.authors, first)
+    for index, message in enumerate(conversation.messages[first:], first):
+        tool = message.name
+        if tool is None:
+            tool = plan.called.get(message.tool_call_id)
+        turn = _turn(fmt, index, message, plan.authors[index], tool, plan)
         if turn is not None:
             plan.turns.append(turn)
         # Of calls under one id the newest message's first is meant.
         given = [call for call in reversed(message.tool_calls) if call.id is not None]
-        called |= {call.id: call.name for call in given}
+        plan.called |= {call.id: call.name for call in given}
     _number_calls(fmt, plan)
+    if past is not None:
+        # All else that is placed or moved stands in the past, or is not done by such a format.
+        _check_turns(fmt, plan)
+        _refuse_system(fmt, plan)
+        if conversation.tools and fmt.tools is not None:
+            for turn in plan.turns:
+                turn.values["has_tools"] = (Piece("-", "tools"),)
+        _keep_reasoning(fmt, conversation, plan)
+        return plan
     _merge(plan)
     _check_turns(fmt, plan)
     _first_client(fmt, plan)
@@ -75,9 +129,11 @@ def _a(author: Author) -> str:
     return f"{'an' if author == 'owner' else 'a'} {author}"
 
 
-def _check_order(fmt: Format, conversation: Conversation, authors: tuple[Author, ...]) -> None:
+def _check_order(
+    fmt: Format, conversation: Conversation, authors: tuple[Author, ...], first: int
+) -> None:
     order = fmt.order
-    previous: Author | None = None
+    previous: Author | None = authors[first - 1] if first else None
     if len(authors) == 1 and order.alone is not None and authors[0] not in order.alone:
         raise OrderError(
             f"{fmt.name} has no way to write {_a(authors[0])} message alone; "
@@ -85,7 +141,7 @@ def _check_order(fmt: Format, conversation: Conversation, authors: tuple[Author,
             message=0,
             field="role",
         )
-    for index, author in enumerate(authors):
+    for index, author in enumerate(authors[first:], first):
         allowed = order.first if previous is None else order.after.get(previous)
         if allowed is not None and author not in allowed:
             if previous is None and author == "owner":
@@ -226,8 +282,7 @@ def _number_calls(fmt: Format, plan: Plan) -> None:
     rule = fmt.calls
     if rule is None or not rule.id:
         return
-    waiting: list[tuple[str, str]] = []
-    count = 0
+    waiting = plan.numbered
     for turn in plan.turns:
         for call in turn.calls:
             where = f"tool_calls[{call.number}]"
@@ -235,7 +290,7 @@ def _number_calls(fmt: Format, plan: Plan) -> None:
                 "call_name": (
                     Piece(call.name, "tool_calls", call.message, f"{where}.function.name"),
                 ),
-                "index": (Piece(str(count), "tool_calls", call.message, f"{where}.id"),),
+                "index": (Piece(str(plan.calls), "tool_calls", call.message, f"{where}.id"),),
             }
             pieces: list[Piece] = []
             write(rule.id, values, "tool_calls", pieces.append)
@@ -246,7 +301,7 @@ def _number_calls(fmt: Format, plan: Plan) -> None:
                 detail = f"{fmt.name} numbers calls by itself: {call.id!r} is written {written!r}"
                 plan.lost.append(Lost("note", "id-rewritten", call.message, f"{where}.id", detail))
             call.id = written
-            count += 1
+            plan.calls += 1
         if turn.author == "tool":
             _number_result(fmt, plan, turn, waiting)
 
@@ -432,13 +487,11 @@ def _place_system(fmt: Format, plan: Plan) -> None:
     owners = [turn for turn in plan.turns if turn.author == "owner"]
     if not owners:
         return
+    if rule.place == "refuse":
+        _refuse_system(fmt, plan)
+        return
     rest = [turn for turn in plan.turns if turn.author != "owner"]
     plan.turns = rest
-    if rule.place == "refuse":
-        for turn in owners:
-            detail = f"{fmt.name} has no place for a system message"
-            plan.lost.append(Lost("error", "system-dropped", turn.message, "content", detail))
-        return
     if rule.place == "start":
         _hoist(rule.join, owners, rest, plan)
         return
@@ -459,6 +512,16 @@ def _place_system(fmt: Format, plan: Plan) -> None:
         # The separator is written behind every system prompt, also before an empty content.
         separator = (Piece(rule.fold, "scaffold", joined[-1].message),) if joined else ()
         receiver.values["content"] = joined + separator + receiver.values.get("content", ())
+
+
+def _refuse_system(fmt: Format, plan: Plan) -> None:
+    if fmt.system.place != "refuse":
+        return
+    for turn in plan.turns:
+        if turn.author == "owner":
+            detail = f"{fmt.name} has no place for a system message"
+            plan.lost.append(Lost("error", "system-dropped", turn.message, "content", detail))
+    plan.turns = [turn for turn in plan.turns if turn.author != "owner"]
 
 
 def _hoist(join: str, owners: list[Turn], rest: list[Turn], plan: Plan) -> None:

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall import strategies
-from rolecall.account import account
+from rolecall.account import account, in_order
 from rolecall.conversation import DEFAULT_ROLE, Author, Conversation
 from rolecall.errors import ConversationError, InputError, OrderError, UndeclaredRoleError
 from rolecall.header import (
@@ -24,7 +24,7 @@ from rolecall.header import (
 )
 from rolecall.lost import Lost, enforce
 from rolecall.pattern import DOCUMENT_TOKENS, Pattern, Piece, Slot, Value, filled, write
-from rolecall.plan import Plan, joins, make_plan
+from rolecall.plan import Past, Plan, joins, make_plan
 from rolecall.segment import Segment
 from rolecall.turn import Turn, TurnSpec, text_of
 from rolecall.wire import check_text
@@ -94,6 +94,8 @@ class Rendering:
     """Where it ends, for `Format.stream` and `Format.extend`."""
     speakers: Speakers | None = field(default=None, repr=False, compare=False)
     """Who spoke under which name."""
+    past: Past | None = field(default=None, repr=False, compare=False)
+    """Its complete turns, for a walk that goes on behind them."""
 
     @property
     def text(self) -> str:
@@ -147,20 +149,29 @@ class Canvas:
 class Walk:
     """One walk over the turns of a conversation."""
 
-    def __init__(self, fmt: Format, conversation: Conversation) -> None:
+    def __init__(self, fmt: Format, conversation: Conversation, past: Past | None = None) -> None:
         self.fmt = fmt
         self.conversation = conversation
         self.options = fmt.option_values(conversation.options)
-        self.plan: Plan = make_plan(fmt, conversation)
+        self.plan: Plan = make_plan(fmt, conversation, past)
         self.canvas = Canvas()
         self.reader = header_reader(fmt)
         self.speakers = Speakers(fmt, conversation.cast)
+        if past is not None:
+            self.speakers.names = dict(past.speakers.names)
+            self.speakers.unnamed = dict(past.speakers.unnamed)
+        self.begun = past
+        """What was written before this walk, or None."""
         self.document = self._document_values()
         self.resume = Resume(0, None, None, ())
         self.waiting: Turn | None = None
         """A model's turn that has no end of its own: the next header's first token ends it."""
+        if past is not None and past.waiting:
+            self.waiting = past.last
         self.opening: Turn | None = None
         """The turn that the generation prompt opens; it says nothing yet."""
+        self.settled: tuple[int, Turn | None] = (0, self.waiting)
+        """Behind the last complete turn: how many segments there are, and what was `waiting`."""
 
     def _document_values(self) -> dict[str, Value]:
         values: dict[str, Value] = {}
@@ -225,7 +236,8 @@ class Walk:
             generating: Whether a model is to speak next.
             keep_open: The slot of the final turn to end in, or None to close it.
         """
-        self._write(self.fmt.begin, self.document, "scaffold", None)
+        if self.begun is None:
+            self._write(self.fmt.begin, self.document, "scaffold", None)
         if self.plan.tools:
             rule = self.fmt.tools
             assert rule is not None
@@ -235,7 +247,7 @@ class Walk:
         for turn in turns:
             self.speakers.add(turn)
         for index, turn in enumerate(turns):
-            previous = turns[index - 1] if index else None
+            previous = turns[index - 1] if index else self.past_turn
             following = turns[index + 1] if index + 1 < len(turns) else None
             self._turn(
                 turn,
@@ -246,6 +258,47 @@ class Walk:
             )
         if not generating and keep_open is None:
             self._write(self.fmt.finish, self.document, "scaffold", None)
+
+    @property
+    def past_turn(self) -> Turn | None:
+        """The last turn that was written before this walk."""
+        return None if self.begun is None else self.begun.last
+
+    @property
+    def last_turn(self) -> Turn | None:
+        """The last turn there is."""
+        return self.plan.turns[-1] if self.plan.turns else self.past_turn
+
+    def spoken(self, turns: Iterable[Turn]) -> dict[tuple[str, ...], Turn]:
+        """A turn of each speaker so far."""
+        found = {} if self.begun is None else dict(self.begun.spoken)
+        for turn in turns:
+            found.setdefault(_who(turn), turn)
+        return found
+
+    def past(self, lost: Iterable[Lost], *, left_open: bool) -> Past:
+        """What a walk must know that goes on behind the complete turns of this one.
+
+        Args:
+            lost: The records about all turns.
+            left_open: Whether the last turn is not complete.
+        """
+        turns = self.plan.turns[:-1] if left_open else self.plan.turns
+        messages = len(self.plan.authors) - (1 if left_open else 0)
+        number, waiting = self.settled
+        return Past(
+            messages,
+            self.plan.authors[:messages],
+            number + (0 if self.begun is None else self.begun.segments),
+            turns[-1] if turns else self.past_turn,
+            waiting is not None,
+            self.speakers,
+            self.spoken(turns),
+            self.plan.called,
+            tuple(self.plan.numbered),
+            self.plan.calls,
+            tuple(r for r in lost if r.message is None or r.message < messages),
+        )
 
     def _write(
         self,
@@ -293,6 +346,7 @@ class Walk:
         self._write(spec.gap, values, "scaffold", turn.last_message)
         if keep_open is None:
             self._resume(turn.author, None)
+            self.settled = (len(self.canvas.segments), self.waiting)
 
     def _resume(self, author: Author | None, turn: Turn | None) -> None:
         """Remember where whoever reads on begins."""
@@ -348,7 +402,7 @@ class Walk:
 
     def generation_prompt(self, speaker: Speaker) -> TurnSpec:
         """Open the turn of a speaker; returns how that speaker's turns are written."""
-        last = self.plan.turns[-1] if self.plan.turns else None
+        last = self.last_turn
         previous = None if last is None else last.author
         if isinstance(speaker, ModelChoice):
             write(common_prefix(self.fmt, previous), self.document, "header", self._put_open)
@@ -459,10 +513,16 @@ def render(
     continue_final_message: bool | str = False,
     speaker: Speaker | None = None,
     strict: bool | str = True,
+    old: Rendering | None = None,
 ) -> Rendering:
-    """Render a checked conversation; the arguments are those of `Format.render`."""
+    """Render a checked conversation; the arguments are those of `Format.render`.
+
+    With `old`, a rendering of how the conversation begins, only what follows its complete turns is
+    walked; later messages must never reach back in such a format.
+    """
     speaker = _read_speaker(speaker, add_generation_prompt=add_generation_prompt)
-    walk_ = Walk(fmt, conversation)
+    past = None if old is None else old.past
+    walk_ = Walk(fmt, conversation, past)
     keep_open = _keep_open(walk_, continue_final_message)
     if keep_open is not None and speaker is not None:
         raise InputError(
@@ -473,6 +533,7 @@ def render(
         raise ConversationError("there are no messages and nobody is to speak", field="messages")
     walk_.run(generating=speaker is not None, keep_open=keep_open)
     lost: list[Lost] = []
+    planned = len(walk_.plan.lost)
     if speaker is not None:
         final = walk_.generation_prompt(speaker)
         if isinstance(speaker, ModelChoice) and not lets_model_choose(fmt):
@@ -480,7 +541,7 @@ def render(
             lost.append(Lost("note", "speaker-fixed", None, "speaker", detail))
         own = walk_.opening
     else:
-        own = walk_.plan.turns[-1] if walk_.plan.turns else None
+        own = walk_.last_turn
         final = own.spec if own is not None else None
         default = fmt.spec("model", DEFAULT_ROLE["model"])
         if keep_open is None and default is not None:
@@ -488,22 +549,51 @@ def render(
             own = walk_.silent(default, "model", DEFAULT_ROLE["model"], None)
     segments, opened, resume = walk_.canvas.segments, walk_.canvas.opened, walk_.resume
     if fmt.dummy_prefix:
-        before = _dummy_prefixes(segments[: resume.first], walk_.canvas.starts, None)[0]
-        resume = resume._replace(first=len(before))
+        ahead = _dummy_prefixes(segments[: resume.first], walk_.canvas.starts, None)[0]
+        resume = resume._replace(first=len(ahead))
         segments, opened = _dummy_prefixes(segments, walk_.canvas.starts, opened)
-    lost = account(fmt, conversation, walk_.plan, walk_.canvas.written) + lost
+    first = 0 if past is None else past.messages
+    lost = account(fmt, conversation, walk_.plan, walk_.canvas.written, first) + lost
+    before: tuple[Segment, ...] = ()
+    if old is not None and past is not None:
+        before = old.segments[: past.segments]
+        opened = None if opened is None else opened + len(before)
+        if walk_.plan.turns or speaker is not None:
+            resume = resume._replace(first=resume.first + len(before))
+        else:
+            resume = old.resume
+        goes_on = bool(walk_.plan.turns) or speaker is not None
+        still = (r for r in past.lost if r.code != "unprompted" or not goes_on)
+        lost = in_order([*still, *lost])
     enforce(tuple(lost), strict)
     return Rendering(
         format=fmt,
         conversation=conversation,
         authors=walk_.plan.authors,
-        segments=tuple(segments),
+        segments=(*before, *segments),
         lost=tuple(lost),
         stop=stops(walk_, final, own),
         opened=opened,
         resume=resume,
         speakers=walk_.speakers,
+        past=walk_.past(_of_turns(lost, walk_, planned), left_open=keep_open is not None),
     )
+
+
+def _of_turns(lost: list[Lost], walk_: Walk, planned: int) -> Iterator[Lost]:
+    """The records that are not about the generation prompt.
+
+    Args:
+        lost: All of them.
+        walk_: The walk.
+        planned: How many records its plan had before the generation prompt.
+    """
+    prompted = walk_.plan.lost[planned:]
+    for record in lost:
+        if record in prompted:
+            prompted.remove(record)
+        elif record.code != "speaker-fixed":
+            yield record
 
 
 def _read_speaker(speaker: object, *, add_generation_prompt: bool) -> Speaker | None:
@@ -522,7 +612,8 @@ def _read_speaker(speaker: object, *, add_generation_prompt: bool) -> Speaker | 
 def _keep_open(walk_: Walk, given: bool | str) -> str | None:
     messages = walk_.conversation.messages
     last = len(messages) - 1
-    marked = [index for index, message in enumerate(messages) if message.prefix]
+    first = 0 if walk_.begun is None else walk_.begun.messages
+    marked = [index for index, message in enumerate(messages[first:], first) if message.prefix]
     if marked and marked != [last]:
         raise ConversationError(
             "only the final message can be continued", message=marked[0], field="prefix"
@@ -645,22 +736,25 @@ def _others(
         choosing: Whether the model chooses who speaks. It begins with a header of its own then, so
             only others than the model count.
     """
-    found: dict[tuple[int, str, str], Turn] = {}
     named = [
         walk_.silent(spec, author, role, name)
         for (role, name), author in walk_.conversation.cast.entries.items()
         if name is not None and (spec := walk_.fmt.spec(author, role)) is not None
     ]
-    for turn in (*walk_.plan.turns, *named):
-        called = turn.name or text_of(turn.values.get("call_name", ()))
-        found.setdefault((id(turn.spec), turn.role, called), turn)
+    found = walk_.spoken((*walk_.plan.turns, *named))
     spoken = {turn.author for turn in found.values()}
     for turn in unspoken:
         needed = {node.name for node in turn.spec.header(previous) if isinstance(node, Slot)}
         # Of a header that writes a label, whoever has spoken says what it is.
         if needed <= set(DOCUMENT_TOKENS) or (needed <= LABELS and turn.author not in spoken):
-            found.setdefault((id(turn.spec), turn.role, ""), turn)
+            found.setdefault(_who(turn), turn)
     return (turn for turn in found.values() if not (choosing and turn.author == "model"))
+
+
+def _who(turn: Turn) -> tuple[str, ...]:
+    """What tells the header of a turn from those of other speakers."""
+    called = turn.name or text_of(turn.values.get("call_name", ()))
+    return turn.author, turn.spec.role, turn.role, called
 
 
 def _header(walk_: Walk, turn: Turn, previous: Author) -> list[Piece]:
