@@ -59,18 +59,18 @@ def message_of(fmt: Format, draft: Draft, *, rendered: bool = True) -> Message:
         fmt: The format.
         draft: The message as far as it was read.
         rendered: Whether it was rendered: then a message that says nothing, where the format
-            writes none of those, was one of white space.
+            writes none of those, was one of white space, and so was what was trimmed to nothing.
     """
     speaker, texts = draft.speaker, draft.slots
     spec = speaker.spec
     given = dict(speaker.attributes)
     content = plain_content(spec, texts.get("content", ""))
-    if not content and "content" in draft.blank:
+    if rendered and not content and "content" in draft.blank:
         content = blank_for(filter_of(spec, "content"))
     if rendered and not content and not draft.items and not spec.empty:
         content = " "
     reasoning = texts.get("reasoning") or None
-    if reasoning is None and "reasoning" in draft.blank:
+    if rendered and reasoning is None and "reasoning" in draft.blank:
         reasoning = blank_for(filter_of(spec, "reasoning"))
     answers = spec.author == "tool"
     name = speaker.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex, cast
 
@@ -81,6 +82,7 @@ class Stream:
         self._name = ""
         self._arguments: list[str] = []
         self._waiting: Action | None = None
+        self._speaker: Speaker | None = None
         self._begun = 0
         self._open: tuple[str, int] | None = None
         self._told = 0
@@ -200,11 +202,12 @@ class Stream:
             return self.messages[-1] if self.messages else None
         drafts = self._session.drafts
         known = drafts[self._draft] if self._draft < len(drafts) else None
-        if known is None or (self._waiting is not None and not (self._chosen and not self._draft)):
+        if self._speaker is None or (self._waiting and not (self._chosen and not self._draft)):
             # Who speaks is not told before all of the header is read.
             return self.messages[-1] if self.messages else None
-        draft = Draft(known.speaker, known.first, dict(known.slots), set(known.blank))
-        draft.calls = list(known.calls)
+        draft = Draft(self._speaker, 0)
+        if known is not None:
+            draft = replace(known, slots=dict(known.slots), calls=list(known.calls))
         draft.slots |= {slot: "".join(texts) for slot, texts in self._texts.items()}
         return message_of(self._fmt, draft, rendered=False)
 
@@ -275,8 +278,9 @@ class Stream:
 
     def _next(self, action: Action, begun: int) -> None:
         """Go on to the next message, whose header began at a symbol."""
+        assert isinstance(action.data, Speaker)
         self._draft += 1
-        self._waiting, self._begun = action, begun
+        self._waiting, self._begun, self._speaker = action, begun, action.data
         self._item, self._calls, self._texts = 0, 0, {}
 
     def _speak(self, events: list[Event]) -> None:
