@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rolecall import strategies
 from rolecall.conversation import (
@@ -85,10 +85,23 @@ def canonical(fmt: Format, conversation: Conversation) -> Conversation:
     has_tools = fmt.tools is not None and conversation.tools
     return Conversation(
         tuple(messages),
-        conversation.tools if has_tools else None,
+        _written_tools(fmt, conversation) if has_tools else None,
         Cast(cast),
         conversation.options,
     )
+
+
+def _written_tools(fmt: Format, conversation: Conversation) -> tuple[Mapping[str, Any], ...]:
+    """The tool schemas as they are written, where that can be read back."""
+    rule = fmt.tools
+    assert rule is not None
+    schema = strategies.TOOL_SCHEMAS[rule.schema]
+    given = conversation.tools or ()
+    if not schema.readable:
+        return given
+    if "tool" not in slots(rule.each):
+        return tuple({"type": "function", "function": tool["function"]} for tool in given)
+    return tuple(json.loads(schema.apply(tool)) for tool in given)
 
 
 def _folded(walked: Walk, turn: Turn) -> str | None:

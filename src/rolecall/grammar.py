@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from rolecall import strategies
 from rolecall.conversation import Author
-from rolecall.header import HeaderReader, header_source, label_twin
+from rolecall.header import HeaderReader, header_source, label_twin, skeleton
 from rolecall.pattern import (
     DOCUMENT_TOKENS,
     FILTERS,
@@ -23,6 +24,7 @@ from rolecall.pattern import (
     Pattern,
     Piece,
     Slot,
+    expression,
     slots,
 )
 from rolecall.pattern import Literal as LiteralNode
@@ -308,6 +310,7 @@ class Grammar:
         """The states behind items, by the number that their marks carry."""
         self._numbers: dict[int, int] = {}
         self._form_numbers: dict[tuple[str, str], int] = {}
+        self._twins: dict[int, tuple[re.Pattern[str], ...]] = {}
         self._states: dict[tuple[Nodes, Text | None], State] = {}
         self._boundaries: dict[Author | None, Nodes] = {}
 
@@ -586,6 +589,21 @@ class Grammar:
             self.after.append(state)
         return number
 
+    def twin_bodies(self, spec: TurnSpec) -> tuple[re.Pattern[str], ...]:
+        """The bodies of turns of other authors whose header spells out the label of this one."""
+        number = self.number(spec)
+        found = self._twins.get(number)
+        if found is None:
+            own = skeleton(self.fmt, spec, spec.role)
+            found = self._twins[number] = tuple(
+                re.compile(expression(other.body, self.fmt.control_symbols), re.DOTALL)
+                for other in self.fmt.specs
+                if other.author != spec.author
+                and label_twin(self.fmt, other)
+                and skeleton(self.fmt, other, other.role) == own
+            )
+        return found
+
     # What models write that the format does not
 
     def raw_call(self, after: State, spec: TurnSpec | None) -> State:
@@ -663,7 +681,8 @@ class Grammar:
         return (Text(node.name, kind, node.filter),)
 
     def _json_tools(self) -> bool:
-        return self.fmt.tools is not None and self.fmt.tools.schema in JSON_SCHEMAS
+        rule = self.fmt.tools
+        return rule is not None and strategies.TOOL_SCHEMAS[rule.schema].readable
 
 
 NEVER_EMPTY = frozenset(
@@ -677,8 +696,6 @@ TRIMMING = frozenset(
     if not all(apply((Piece(blank, "content", field="content"),)) for blank in (" ", "\n"))
 )
 """Filters that can leave nothing of what a slot holds."""
-
-JSON_SCHEMAS = frozenset(("json", "named-fields"))
 
 PREFIX = Alt(((0, (Lit(" "),)), (1, ())))
 """SentencePiece's dummy prefix at the beginning of a run of plain text."""

@@ -7,8 +7,9 @@ document and a stream are read by the same session.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -19,9 +20,9 @@ from rolecall.canonical import CLIENT_PLACES, LABEL_SLOTS, declare
 from rolecall.conversation import DEFAULT_ROLE, Author, Cast, Conversation, Message, ToolCall
 from rolecall.errors import InputError, ParseError
 from rolecall.grammar import Grammar, Nodes, is_control
-from rolecall.header import Speakers
+from rolecall.header import Speakers, bare_system, header_source
 from rolecall.lost import GRAVITY, Level, strict_level
-from rolecall.pattern import literals, slots
+from rolecall.pattern import slots
 from rolecall.plan import would_join
 from rolecall.reader import Action, Reader, Speaker, Trail, Unexpected
 from rolecall.reply import Draft, call_as_written, call_of, calls_in, message_of, tool_of
@@ -38,10 +39,15 @@ DETAILS: dict[str, tuple[Level, str]] = {
     "unexpected": ("error", "nothing may stand here; it is in no message"),
     "ambiguous": (
         "note",
-        "these words open a turn; text that holds them would look the same, no control token "
+        "another conversation is written alike; this is the plainest reading, and no control token "
         "tells them apart",
     ),
     "unfinished": ("note", "the last turn is not closed"),
+    "text": (
+        "note",
+        "what spells a control token was taken for one; where a message may have spelled one, its "
+        "ids tell",
+    ),
     "opened": ("note", "a turn is opened and nothing is said in it; it is left out"),
     "said-otherwise": ("warning", "something else was said for it before, which counts"),
     "spacing": ("note", "white space that the format does not write"),
@@ -114,6 +120,7 @@ class Session:
         self._item: dict[str, str] | None = None
         self._item_at = 0
         self._unusual: list[ToolCall] = []
+        self.first_control: Chunk | None = None
         self._other = False
         """Whether something is written as models write it and the format does not."""
         self._loose: dict[str, str] = {}
@@ -137,6 +144,8 @@ class Session:
         if chunk.problem:
             text = chunk.text if chunk.text else f"id {self._id_text(chunk)}"
             self._record(chunk.problem, text, (chunk.first, chunk.end))
+        if chunk.token and self.first_control is None:
+            self.first_control = chunk
         if chunk.token and chunk.token not in self.grammar.control:
             self._foreign[reader.at] = chunk.token
         for _ in reader.feed(chunk.text):
@@ -248,6 +257,8 @@ class Session:
         if slot in ("content", "reasoning"):
             first = max(first, self.cut)
         text = self.text(first, action.at)
+        if slot == "system" and self.drafts and bare_system(self.drafts[-1].speaker.spec):
+            self.record("ambiguous", first, action.at)
         if self._item is not None:
             self._item[slot] = text
         elif slot in self.fmt.options:
@@ -321,6 +332,24 @@ class Session:
             draft.slots.setdefault("content", "")
 
     def _check(self, draft: Draft) -> None:
+        """Say where a message could be read as another's, or holds what looks like a call."""
+        speaker = draft.speaker
+        shared = not speaker.labelled and speaker.name is None and len(self._sharing(speaker)) > 1
+        content = draft.slots.get("content", "")
+        if shared or any(body.fullmatch(content) for body in self._twins(speaker)):
+            self.record("ambiguous", draft.first, draft.end)
+        self._check_calls(draft)
+
+    def _sharing(self, speaker: Speaker) -> Collection[Author]:
+        """The authors who write the same header."""
+        source = header_source(self.fmt, speaker.spec.open)
+        return self.grammar.reader.sharing.get(source, ())
+
+    def _twins(self, speaker: Speaker) -> Sequence[re.Pattern[str]]:
+        """The bodies of other authors under a header that says this speaker's role."""
+        return self.grammar.twin_bodies(speaker.spec) if speaker.labelled else ()
+
+    def _check_calls(self, draft: Draft) -> None:
         """Warn of a call that was read as text."""
         opening = call_opening(self.fmt, draft.speaker.spec)
         content = draft.slots.get("content", "")
@@ -415,6 +444,13 @@ class Session:
         index = len(self.drafts) - 1 if self.drafts else None
         self.unread.append(Unread(level, code, index, detail, text, span))
 
+    def record_text(self, token: Chunk) -> None:
+        """Say that a text was read, in which control tokens are only spelled."""
+        level, said = DETAILS["text"]
+        detail = f"the first is {token.token!r}: {said}"
+        span = (token.first, token.end)
+        self.unread.append(Unread(level, "text", None, detail, token.token, span))
+
     def _report_unexpected(self) -> None:
         for found in self.reader.unexpected:
             item = found
@@ -484,6 +520,8 @@ def parse(
         for _ in session.read(chunk):
             session.agree()
     session.finish()
+    if from_text and session.first_control is not None:
+        session.record_text(session.first_control)
     found = conversation_of(session)
     refused = [r for r in found.unread if threshold is not None and GRAVITY[r.level] >= threshold]
     if refused:
@@ -576,13 +614,4 @@ def _with_reasoning(fmt: Format, drafts: Sequence[Draft], number: int, message: 
         message,
         reasoning_content=None,
         content=message.content if message.content is not None or message.tool_calls else "",
-    )
-
-
-def plain_headers(fmt: Format) -> bool:
-    """Whether a header of the format is plain words, which content may hold too."""
-    return any(
-        literals(header, control=False) and not literals(header, control=True)
-        for spec in fmt.specs
-        for header in (spec.open, *spec.after.values())
     )

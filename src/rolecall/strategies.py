@@ -26,6 +26,8 @@ class Strategy(NamedTuple):
     else: how JSON is written and which blocks stand empty are not."""
     fields: tuple[str, ...] = ()
     """Of a tool schema: the fields of `function` that it writes; empty if it writes all."""
+    readable: bool = True
+    """Of a tool schema: whether what it writes can be read back."""
 
     @property
     def doc(self) -> str:
@@ -131,8 +133,8 @@ def schema_signature(tool: dict[str, Any]) -> str:
 TOOL_SCHEMAS: dict[str, Strategy] = {
     "json": Strategy(schema_json, standard=False),
     "named-fields": Strategy(schema_named_fields, standard=False, fields=NAMED_FIELDS),
-    "typescript": Strategy(schema_typescript, standard=False),
-    "signature": Strategy(schema_signature, standard=False),
+    "typescript": Strategy(schema_typescript, standard=False, readable=False),
+    "signature": Strategy(schema_signature, standard=False, readable=False),
 }
 
 

@@ -11,8 +11,9 @@ class Unread(NamedTuple):
     """One thing that a model wrote, or a text holds, that the format does not account for."""
 
     level: Level
-    """``error``: not a part of any message. ``warning``: it could be read in another way, or it is
-    said by somebody who may not. ``note``: read as meant, though the format writes it otherwise."""
+    """``error``: not a part of any message. ``warning``: it was mended, or it is said by somebody
+    who may not. ``note``: read as it most plainly reads, though another conversation is written
+    alike or the format writes it otherwise."""
     code: str
     """What happened, a fixed kebab-case word such as ``malformed-call``."""
     message: int | None
