@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -412,3 +413,106 @@ def test_what_could_not_be_read_of_a_reply_is_recorded() -> None:
     assert Conversation.read([USER, {**REPLY, "content": "Yes"}, MORE]).messages == (
         extended.rendering.conversation.messages
     )
+
+
+@every_format
+@given(data=st.data())
+def test_a_conversation_played_turn_by_turn_is_the_one_rendered_at_once(
+    name: str, data: st.DataObject
+) -> None:
+    fmt = rc.format(name)
+    whole = told_apart(data.draw(conversations(shape_of(name))))
+    messages = whole["messages"]
+    try:
+        played = encoded(fmt, {**whole, "messages": messages[:1]})
+        for index, message in enumerate(messages[1:], 1):
+            played = fmt.extend(played, [message], strict=False)
+            fresh = fmt.render({**whole, "messages": messages[: index + 1]}, strict=False)
+            same(played.rendering, fresh)
+        opened = fmt.extend(played, [], add_generation_prompt=True, strict=False)
+        fresh = fmt.render(whole, strict=False, add_generation_prompt=True)
+        same(opened.rendering, fresh)
+    except rc.HistoryChanged:
+        assert fmt.history_changes
+    except rc.InputError:
+        # A conversation that is not whole, such as calls without their results.
+        assume(False)
+        raise
+
+
+def same(first: rc.Rendering, second: rc.Rendering) -> None:
+    """Two renderings are one, in what is for others to go on behind them too."""
+    assert first == second
+    assert first.resume == second.resume
+    assert first.past is not None
+    assert second.past is not None
+    for key in (
+        "messages",
+        "authors",
+        "segments",
+        "waiting",
+        "called",
+        "numbered",
+        "calls",
+        "lost",
+    ):
+        assert getattr(first.past, key) == getattr(second.past, key), key
+    assert set(first.past.spoken) == set(second.past.spoken)
+    assert first.past.speakers.names == second.past.speakers.names
+    assert first.past.speakers.unnamed == second.past.speakers.unnamed
+
+
+class Counting:
+    """A tokenizer that counts the characters it is given."""
+
+    def __init__(self) -> None:
+        self.characters = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vocabulary(), name)
+
+    def encode_runs(self, runs: Any, control: frozenset[str]) -> Any:
+        self.characters += sum(len(text) for text, _ in runs)
+        return vocabulary().encode_runs(runs, control)
+
+
+def cost(fmt: Format, exchanges: int) -> tuple[int, int, int]:
+    """Python calls, characters tokenized and lost records when a long conversation is extended."""
+    history = [USER, REPLY] * exchanges
+    prompt = encoded(fmt, [*history, USER], add_generation_prompt=True)
+    finished = encoded(fmt, [*history, USER, REPLY])
+    sampled = said(finished, prompt)
+    counting = Counting()
+    prompt = replace(prompt, tokenizer=counting)  # type: ignore[arg-type]
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    fmt.extend(prompt, [MORE], sampled, strict=False)
+    counting.characters = 0
+    sys.setprofile(count)
+    try:
+        extended = fmt.extend(prompt, [MORE], sampled, strict=False)
+    finally:
+        sys.setprofile(None)
+    return calls, counting.characters, len(extended.rendering.lost)
+
+
+@pytest.mark.parametrize("name", APPEND_ONLY)
+def test_extending_costs_the_new_turn_and_not_the_history(name: str) -> None:
+    fmt = rc.format(name)
+    short, long = cost(fmt, 2), cost(fmt, 100)
+    assert long[1] == short[1]
+    # Records are copied; nothing else is done more often behind a long history.
+    assert long[0] - short[0] <= 4 * (long[2] - short[2])
+
+
+@pytest.mark.parametrize("name", [name for name in rc.formats() if name not in APPEND_ONLY])
+def test_nothing_of_the_history_is_tokenized_again(name: str) -> None:
+    fmt = rc.format(name)
+    try:
+        assert cost(fmt, 2)[1] == cost(fmt, 50)[1]
+    except rc.HistoryChanged:
+        assert fmt.history_changes
