@@ -1,12 +1,16 @@
 """The documentation does what it shows, and a page that is stale is found."""
 
+import ast
 import doctest
+import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 import rolecall as rc
+from rolecall.parse import DETAILS
 from tests.support import pages
 from tests.support.assets import tokenizer_file
 from tests.support.pages import blocks, page
@@ -73,6 +77,38 @@ def test_the_python_of_the_page_on_concepts_does_what_is_shown() -> None:
 
 def test_the_python_of_the_page_on_counting_headers_does_what_is_shown() -> None:
     run_examples("counting-headers.md")
+
+
+def test_the_python_of_the_page_on_parsing_does_what_is_shown() -> None:
+    run_examples("parsing.md")
+
+
+def test_the_text_of_the_example_is_what_the_format_makes_of_the_conversation() -> None:
+    folder = ROOT / "examples"
+    given = json.loads((folder / "lighthouse.json").read_text(encoding="utf-8"))
+    text = rc.format("chatml-name-attr").render(given["messages"], cast=given["cast"]).text
+    assert (folder / "lighthouse.txt").read_text(encoding="utf-8") == text
+
+
+def codes_of_unread() -> set[tuple[str, str]]:
+    """Code and level of every record of what could not be read, from the source."""
+    found = {(code, level) for code, (level, _) in DETAILS.items()}
+    for file in (ROOT / "src" / "rolecall").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Unread":
+                level, code = node.args[:2]
+                if isinstance(level, ast.Constant) and isinstance(code, ast.Constant):
+                    found.add((str(code.value), str(level.value)))
+    return found
+
+
+def test_the_page_on_parsing_lists_every_code_of_what_cannot_be_read() -> None:
+    expected = codes_of_unread()
+    assert {"unexpected", "reads-as-call", "foreign-speaker"} <= {code for code, _ in expected}
+    text = (DOCS / "parsing.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| (error|warning|note) \|", text, re.MULTILINE)
+    assert len(rows) == len(set(rows))
+    assert set(rows) == expected
 
 
 @pytest.fixture
