@@ -68,6 +68,8 @@ _FINAL = "<|channel|>final<|message|>"
 _COMMENTARY = "<|channel|>commentary<|message|>"
 _NEXT = "<|end|><|start|>assistant"
 
+_SEARCH = {"channel": "analysis", "recipient": "browser.search", "content_type": "code"}
+
 HARMONY = _named(
     "harmony",
     {
@@ -143,19 +145,7 @@ HARMONY = _named(
         "search": (
             f"{_ANALYSIS}Search.{_NEXT}<|channel|>analysis to=browser.search code<|message|>"
             '{"query":"x"}<|call|>',
-            Reading(
-                (
-                    Said(
-                        '{"query":"x"}',
-                        "Search.",
-                        attributes={
-                            "channel": "analysis",
-                            "recipient": "browser.search",
-                            "content_type": "code",
-                        },
-                    ),
-                )
-            ),
+            Reading((Said(reasoning="Search."), Said('{"query":"x"}', attributes=_SEARCH))),
         ),
         "python, behind the role": (
             " to=python<|channel|>analysis code<|message|>print(1)<|call|>",
@@ -167,7 +157,7 @@ HARMONY = _named(
         ),
         "answer in JSON by type": (
             '<|channel|>final <|constrain|>json<|message|>{"a": 1}<|return|>',
-            one('{"a": 1}', channel="final", content_type="<|constrain|>json"),
+            one('{"a": 1}', channel="final", content_type="json"),
         ),
         "thought twice, answer": (
             f"{_ANALYSIS}A.{_NEXT}{_ANALYSIS}B.{_NEXT}{_FINAL}C<|return|>",
@@ -208,7 +198,8 @@ HARMONY = _named(
         ),
         "thought not ended": (
             f"{_ANALYSIS}A.<|start|>assistant{_FINAL}C<|return|>",
-            one("C", reasoning="A."),
+            # The record is of where the first message stops.
+            Reading((Said(reasoning="A."), Said("C")), (".",)),
         ),
         "control token in the answer": (
             f"{_FINAL}x<|constrain|>y<|return|>",
@@ -561,7 +552,7 @@ def _mistral_list(fmt: str, ids: bool) -> list[Reply]:
         ),
         "no list": (
             '[TOOL_CALLS]{"name": "f", "arguments": {}}</s>',
-            one("", malformed=('{"name": "f", "arguments": {}}',)),
+            one("", call("f")),
         ),
         "words behind the token": (
             "[TOOL_CALLS]get_weather Zürich</s>",
