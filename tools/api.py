@@ -13,8 +13,14 @@ from functools import cache
 
 import rolecall as rc
 
-REACHED = ("rolecall.encode.Encoding",)
+REACHED = ("rolecall.encode.Encoding", "rolecall.stream.Stream", "rolecall.unread.Unread")
 """Public classes that are reached through others and are not exported."""
+
+IMPORTED = ("rolecall.events",)
+"""Modules that are public: what they define is imported from them."""
+
+LISTED = ("Args", "Raises", "Attributes")
+"""Sections of a docstring that list names."""
 
 Definition = ast.FunctionDef | ast.ClassDef
 
@@ -37,7 +43,22 @@ def sources() -> dict[str, tuple[str, str]]:
     for path in REACHED:
         module, _, name = path.rpartition(".")
         named[name] = (module, name)
+    for module in IMPORTED:
+        named |= {f"{module}.{name}": (module, name) for name in defined(module)}
     return named
+
+
+def defined(module: str) -> list[str]:
+    """The public names that a module defines and documents, in its order."""
+    body = module_tree(module).body
+    documented = {name for name, (_, doc) in attributes(body).items() if doc}
+    found: list[str] = []
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            found.append(node.name)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found += documented & {node.targets[0].id}
+    return [name for name in found if not name.startswith("_")]
 
 
 def attributes(body: list[ast.stmt]) -> dict[str, tuple[ast.stmt, str]]:
@@ -65,15 +86,15 @@ def prose(doc: str) -> str:
     out: list[str] = []
     section = ""
     for line in inspect.cleandoc(doc).splitlines():
-        heading = re.fullmatch(r"(Args|Returns|Raises|Yields):", line)
+        heading = re.fullmatch(r"(Args|Returns|Raises|Yields|Attributes):", line)
         if heading is not None:
             section = heading[1]
             out.append("Arguments:\n" if section == "Args" else f"{section}:\n")
         elif section and line.startswith("    "):
             item = re.match(r"    (\*{0,2}\w+): (.*)", line)
-            if item is not None and section in ("Args", "Raises"):
+            if item is not None and section in LISTED:
                 out.append(f"- `{item[1]}`: {item[2]}")
-            elif section in ("Args", "Raises"):
+            elif section in LISTED:
                 out.append(f"  {line.strip()}")
             else:
                 out.append(line.strip())
@@ -134,6 +155,7 @@ def class_section(name: str, node: ast.ClassDef) -> str:
 def section(public: str, module: str, name: str) -> str:
     """One public name."""
     tree = module_tree(module)
+    shown_name = public.rpartition(".")[2]
     title = f"## `rc.{public}`\n" if public in rc.__all__ else f"## `{public}`\n"
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
@@ -141,7 +163,7 @@ def section(public: str, module: str, name: str) -> str:
             doc = prose(ast.get_docstring(node) or "")
             return f"{title}\n```python\n{shown}\n```\n\n{doc}"
         if isinstance(node, ast.ClassDef) and node.name == name:
-            return f"{title}\n{class_section(public, node)}"
+            return f"{title}\n{class_section(shown_name, node)}"
     statement, doc = attributes(tree.body)[name]
     return f"{title}\n```python\n{ast.unparse(statement)}\n```\n\n{prose(doc)}"
 
@@ -149,6 +171,8 @@ def section(public: str, module: str, name: str) -> str:
 def api_page() -> str:
     """The page."""
     found = sources()
-    functions = sorted(name for name in found if name[0].islower())
-    rest = sorted(name for name in found if not name[0].islower())
-    return "\n".join(section(name, *found[name]) for name in (*functions, *rest))
+    own = [name for name in found if "." not in name]
+    functions = sorted(name for name in own if name[0].islower())
+    rest = sorted(name for name in own if not name[0].islower())
+    imported = [name for name in found if "." in name]
+    return "\n".join(section(name, *found[name]) for name in (*functions, *rest, *imported))

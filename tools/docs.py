@@ -58,6 +58,7 @@ def head_of(name: str, mark: str = GENERATED) -> str:
 KINDS = {
     "text": "a string",
     "pattern": "a string that is read as a pattern",
+    "patterns": "a list of strings that are read as patterns",
     "regex": "a string that is read as a Python regular expression",
     "bool": "`true` or `false`",
     "int": "a whole number",
