@@ -83,6 +83,7 @@ class CallsRule:
 
     begin: Pattern = EMPTY
     each: Pattern = EMPTY
+    reads: tuple[Pattern, ...] = ()
     join: Pattern = EMPTY
     finish: Pattern = EMPTY
     arguments: str = "json"
@@ -381,15 +382,16 @@ class Format:
         Raises:
             InputError: If the prompt was rendered by another format.
         """
+        from rolecall.render import Rendering
         from rolecall.stream import Stream
         from rolecall.tokenizers import tokenizer as load
 
-        if messages is not None and (not isinstance(messages, int) or messages < 1):
+        if messages is not None and (type(messages) is not int or messages < 1):
             raise InputError(f"messages: found {messages!r}; give a positive number, or None")
         return Stream(
             self,
             None if tokenizer is None else load(tokenizer),
-            getattr(prompt, "rendering", prompt),
+            prompt if prompt is None or isinstance(prompt, Rendering) else prompt.rendering,
             Cast.read(cast),
             messages=messages,
             speakers=speakers,
@@ -423,8 +425,9 @@ class Format:
         Args:
             encoding: What to extend; it may end in a generation prompt, in a message that was left
                 open (content or reasoning), or in a turn that is closed.
-            messages: What follows: messages as for `render`, the tool results for instance. If
-                nothing was sampled and a turn is open, the first of them is its message.
+            messages: What follows, tool results for instance, as a list of messages; tools, cast
+                and options stay those of the encoding. If nothing was sampled and a turn is open,
+                the first of them is its message.
             sampled: Ids that a model sampled behind the encoding, with or without the token that
                 ends its turn. They are read as by `stream`; what they say becomes a message.
             rerender: Render and encode everything again. This is the way out where history

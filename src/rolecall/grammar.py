@@ -308,7 +308,8 @@ class Grammar:
         self.forms: list[HeaderForm] = []
         self.after: list[State] = []
         """The states behind items, by the number that their marks carry."""
-        self._numbers: dict[int, int] = {}
+        self._spec_numbers: dict[int, int] = {}
+        self._after_numbers: dict[State, int] = {}
         self._form_numbers: dict[tuple[str, str], int] = {}
         self._twins: dict[int, tuple[re.Pattern[str], ...]] = {}
         self._states: dict[tuple[Nodes, Text | None], State] = {}
@@ -482,9 +483,9 @@ class Grammar:
 
     def number(self, spec: TurnSpec) -> int:
         """The number by which nodes and marks name a spec."""
-        found = self._numbers.get(id(spec))
+        found = self._spec_numbers.get(id(spec))
         if found is None:
-            found = self._numbers[id(spec)] = len(self.specs)
+            found = self._spec_numbers[id(spec)] = len(self.specs)
             self.specs.append(spec)
         return found
 
@@ -583,9 +584,9 @@ class Grammar:
         return ((0, (*between, Item("calls" if kind == "calls" else "tools"))), last)
 
     def _number_of(self, state: State) -> int:
-        number = self._numbers.get(id(state))
+        number = self._after_numbers.get(state)
         if number is None:
-            number = self._numbers[id(state)] = len(self.after)
+            number = self._after_numbers[state] = len(self.after)
             self.after.append(state)
         return number
 

@@ -108,6 +108,17 @@ class Thread:
     scan: Scan | None = None
 
 
+class _HeaderRead(NamedTuple):
+    """A header that is complete."""
+
+    place: int
+    """Where the readings behind it stand among all."""
+    begun: int | None
+    form: int | None
+    entered: int
+    """How many readings go on behind it."""
+
+
 class Unexpected(NamedTuple):
     """Symbols that no reading accounts for."""
 
@@ -166,7 +177,7 @@ class Reader:
         self.at = 0
         self.unexpected: list[Unexpected] = []
         self.threads: list[Thread] = self._settle(
-            [Thread(grammar.state(start), 0, Trail(None, ()))], -1
+            [Thread(grammar.state(start), 0, Trail(None, ()))]
         )
 
     def begin_turn(self, speaker: Speaker) -> None:
@@ -205,12 +216,12 @@ class Reader:
         before = self.threads
         moved = self._advance(before, symbol)
         self.at += 1
-        moved = self._settle(moved, self.at) if moved else []
+        moved = self._settle(moved)
         if not moved:
             self.at -= 1
             moved = self._recover(before, symbol)
             self.at += 1
-            moved = self._settle(moved, self.at) if moved else before
+            moved = self._settle(moved) or list(before)
         self.threads = moved
 
     def _advance(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
@@ -283,6 +294,8 @@ class Reader:
         rule = None if slot is None else self.grammar.fmt.match.get(slot.slot)
         if rule is None or opened is None or (slot is not None and slot.free):
             return True
+        if self.at - opened > LONGEST_WORD:
+            return False
         return rule.search(self.buffer.get(opened, self.at)) is not None
 
     def _unfit(self, thread: Thread) -> int:
@@ -291,6 +304,8 @@ class Reader:
         if slot is None or opened is None:
             return 0
         if slot.slot == "call_id":
+            if self.at - opened > LONGEST_WORD:
+                return 2
             return 0 if fits_id(self.grammar.fmt, self.buffer.get(opened, self.at)) else 2
         if slot.filter not in TRIMMING:
             return 0
@@ -298,43 +313,42 @@ class Reader:
 
     # Headers
 
-    def _settle(self, threads: list[Thread], at: int) -> list[Thread]:
-        """Go on behind headers that are complete."""
+    def _settle(self, threads: list[Thread]) -> list[Thread]:
+        """Go on behind headers that are complete, without the readings that they rule out."""
         if not any(thread.state.dynamic and thread.state.slot is None for thread in threads):
             return threads
         found: list[Thread] = []
-        entered: dict[int, int] = {}
-        tried: list[tuple[int, int | None, int | None]] = []
+        ends: list[_HeaderRead] = []
         for thread in threads:
             state = thread.state
             if state.slot is not None or state.literals or state.accepts or not state.dynamic:
                 found.append(thread)
             for dynamic in () if state.slot is not None else state.dynamic:
-                _, header = self._passed(thread, dynamic.actions, max(at, 0))
-                tried.append((len(found), header.header, header.form))
-                for begun, new in self._behind_header(thread, dynamic, max(at, 0)):
-                    entered[len(found)] = begun
-                    found.append(new)
+                _, place = self._passed(thread, dynamic.actions, self.at)
+                entered = self._behind_header(thread, dynamic, self.at)
+                ends.append(_HeaderRead(len(found), place.header, place.form, len(entered)))
+                found.extend(new for _, new in entered)
+        behind = {end.place + n for end in ends for n in range(end.entered)}
         kept: list[Thread] = []
         for number, thread in enumerate(found):
-            place = thread.place
-            if number not in entered:
-                if _slot(thread) and any(
-                    index <= number and (header, form) == (place.header, place.form)
-                    for index, header, form in tried
-                ):
-                    continue  # A header is as short as it can be.
-                ruled = [
-                    begun
-                    for index, begun in entered.items()
-                    if _overtaken(thread, begun, preferred=index < number)
-                ]
-                if ruled and place.header is None and place.begun != ruled[0]:
-                    self.unexpected.append(Unexpected(ruled[0], max(at, 0), "ambiguous"))
-                if ruled:
-                    continue
-            kept.append(thread)
+            if number in behind or not self._ruled_out(thread, number, ends):
+                kept.append(thread)
         return kept
+
+    def _ruled_out(self, thread: Thread, number: int, ends: Sequence[_HeaderRead]) -> bool:
+        """Whether headers that are complete rule a reading out; that is told if it was text."""
+        place = thread.place
+        if _slot(thread) and any(
+            end.place <= number and (end.begun, end.form) == (place.header, place.form)
+            for end in ends
+        ):
+            return True  # A header is as short as it can be.
+        for end in ends:
+            if end.entered and _overtaken(thread, end.begun, preferred=end.place < number):
+                if place.header is None and place.begun != end.begun:
+                    self.unexpected.append(Unexpected(end.begun or 0, self.at, "ambiguous"))
+                return True
+        return False
 
     def _behind_header(self, thread: Thread, dynamic: Dynamic, at: int) -> list[tuple[int, Thread]]:
         """The turns that may begin behind a header, with where the header began."""
@@ -349,10 +363,11 @@ class Reader:
         if reading.name is not None and not labelled and "speaker" in found:
             author, spoken_as = self.speakers.names.get(reading.name, (None, ""))
             role = spoken_as if author is not None and author == reading.author else role
-        authors: list[Author | None] = [reading.author]
+        others: tuple[Author, ...] = ()
         if not labelled and reading.name is None:
             # Nothing tells whose turn it is; another author's body may.
-            authors += [a for a in AUTHORS if a in sharing and a != reading.author]
+            others = tuple(a for a in AUTHORS if a in sharing and a != reading.author)
+        authors: tuple[Author | None, ...] = (reading.author, *others)
         attributes = tuple(sorted(reading.attributes.items()))
         entered: list[tuple[int, Thread]] = []
         for rank, author in enumerate(authors):
@@ -465,7 +480,7 @@ class Reader:
                         continue
                     seen.add((there.state, further))
                     costly = Thread(there.state, there.cost + 1, there.trail, there.place)
-                    settled = self._settle([costly], self.at)
+                    settled = self._settle([costly])
                     for new in self._advance(settled, symbol):
                         if further == 0 or not tokens:
                             found.setdefault(new.state, new)
@@ -560,11 +575,14 @@ class Reader:
         return best[1], best[2], best[3]
 
 
+LONGEST_WORD = 1000
+"""Characters of a word that a format has a rule for; a longer one breaks the rule."""
+
 MOST_SPACES = 8
 """White space of the format's own that may be missing at one place."""
 
 
-def _overtaken(thread: Thread, header: int, *, preferred: bool) -> bool:
+def _overtaken(thread: Thread, header: int | None, *, preferred: bool) -> bool:
     """Whether a header that is complete rules a reading out.
 
     Words that open a turn are never content. Of two readings of one header the preferred one
@@ -572,7 +590,7 @@ def _overtaken(thread: Thread, header: int, *, preferred: bool) -> bool:
 
     Args:
         thread: The other reading.
-        header: Where the header began.
+        header: Where the header that is complete began.
         preferred: Whether the reading whose header is complete comes before the other.
     """
     place = thread.place
@@ -580,7 +598,9 @@ def _overtaken(thread: Thread, header: int, *, preferred: bool) -> bool:
         return preferred and place.header == header and thread.state.slot is not None
     if preferred and place.begun == header:
         return True
-    return thread.state.slot is not None and place.opened is not None and place.opened < header
+    if thread.state.slot is None or place.opened is None or header is None:
+        return False
+    return place.opened < header
 
 
 def _trimmed(name: str, text: str) -> int:

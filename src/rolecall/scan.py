@@ -25,8 +25,11 @@ class Scan(NamedTuple):
     @property
     def complete(self) -> bool:
         """Whether the value may end here."""
-        return self.mode in ("done", "closed") or (self.mode == "number" and not self.stack)
+        return self.mode == "done" or (self.mode == "number" and not self.stack)
 
+
+DEEPEST = 900
+"""Brackets that may be open at once; the JSON parser gives up a little beyond that."""
 
 STARTS: dict[Kind, Scan] = {
     "object": Scan("object"),
@@ -39,6 +42,8 @@ STARTS: dict[Kind, Scan] = {
 def advance(scan: Scan, symbol: str) -> Scan | None:
     """The state behind one more character, or None if no JSON value goes on like that."""
     mode, stack = scan
+    if symbol in "{[" and len(stack) >= DEEPEST and mode not in ("string", "key"):
+        return None
     if mode == "string":
         if symbol == "\\":
             return Scan("escape", stack)
@@ -60,7 +65,7 @@ def advance(scan: Scan, symbol: str) -> Scan | None:
         if symbol != rest[:1]:
             return None
         return Scan(f"word {rest[1:]}", stack) if rest[1:] else _after(stack)
-    if symbol in SPACE and mode not in ("string only", "closed"):
+    if symbol in SPACE and mode != "string only":
         return scan
     return _structure(mode, stack, symbol)
 
