@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import rolecall as rc
@@ -17,6 +17,8 @@ from rolecall.conversation import STANDARD_ROLES, Conversation
 from rolecall.encode import Encoding
 from rolecall.format import Format
 from rolecall.tokenizers import RunStart
+from tests.conftest import EXAMPLES, PROFILE
+from tests.support.assets import tokenizer_file
 from tests.support.conversations import conversations
 from tests.support.shapes import shape_of
 from tests.support.vocabulary import vocabulary
@@ -80,6 +82,13 @@ class Exchange:
         assume(spoken)
         at = data.draw(st.sampled_from(spoken))
         reply = messages[at]
+        options: dict[str, Any] = {
+            option: data.draw(st.booleans())
+            for option, declared in fmt.options.items()
+            if isinstance(declared.default, bool)
+        }
+        if options and data.draw(st.booleans()):
+            whole = {**whole, "options": options}
         speaker = (reply["role"], reply["name"]) if reply.get("name") else reply["role"]
         try:
             self.prompt = encoded(fmt, {**whole, "messages": messages[:at]}, speaker=speaker)
@@ -139,7 +148,10 @@ def test_extending_gives_the_ids_of_a_fresh_encoding(name: str, data: st.DataObj
         assert extended.sampled.tolist() == fresh.sampled.tolist()
     fresh = encoded(exchange.fmt, extended.rendering.conversation)
     for array in ARRAYS:
-        assert getattr(extended, array).tolist() == getattr(fresh, array).tolist(), array
+        # What a prompt writes ahead of the reply, such as an empty block, is the prompt's.
+        first = len(exchange.prompt) if array == "part" else 0
+        ours, theirs = getattr(extended, array)[first:], getattr(fresh, array)[first:]
+        assert ours.tolist() == theirs.tolist(), array
     assert extended.rendering == fresh.rendering
     # Whatever the model did not write is not sampled, such as the header that ends its turn.
     own = np.arange(len(fresh)) < len(kept)
@@ -310,8 +322,15 @@ def test_a_turn_that_nothing_was_said_in_is_the_callers_mistake() -> None:
         fmt.extend(closed, [], ids("Yes"))
     with pytest.raises(rc.InputError, match="not by chatml"):
         fmt.extend(encoded(rc.format("llama-3"), [USER]), [REPLY])
-    with pytest.raises(rc.InputError, match="whole numbers"):
-        fmt.extend(prompt, [], ["Yes"])
+    for sampled in (["Yes"], "Yes", b"Yes", 7):
+        with pytest.raises(rc.InputError, match="whole numbers"):
+            fmt.extend(prompt, [], sampled)
+    with pytest.raises(rc.InputError, match="4294967296 is no id"):
+        fmt.extend(prompt, [], [1 << 32])
+    with pytest.raises(rc.InputError, match="tools, cast and options stay"):
+        fmt.extend(prompt, {"messages": [MORE], "tools": []}, ids("Yes"))
+    with pytest.raises(rc.InputError, match="give a list of messages"):
+        fmt.extend(prompt, None, ids("Yes"))  # type: ignore[arg-type]
     with pytest.raises(rc.InputError, match="come out of a pickle"):
         fmt.extend(pickle.loads(pickle.dumps(closed)), [REPLY])
     given_back = replace(pickle.loads(pickle.dumps(closed)), tokenizer=vocabulary())
@@ -415,7 +434,9 @@ def test_what_could_not_be_read_of_a_reply_is_recorded() -> None:
     )
 
 
+# Each example renders every beginning of a conversation twice: a tenth of the examples of a law.
 @every_format
+@settings(max_examples=max(10, EXAMPLES[PROFILE] // 10))
 @given(data=st.data())
 def test_a_conversation_played_turn_by_turn_is_the_one_rendered_at_once(
     name: str, data: st.DataObject
@@ -516,3 +537,20 @@ def test_nothing_of_the_history_is_tokenized_again(name: str) -> None:
         assert cost(fmt, 2)[1] == cost(fmt, 50)[1]
     except rc.HistoryChanged:
         assert fmt.history_changes
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("mistral-v1", "mistral-v1"), ("mistral-v3", "mistral-v3"), ("zephyr", "mistral-v1")],
+)
+def test_vocabularies_that_begin_texts_with_a_space_are_extended_too(
+    name: str, source: str
+) -> None:
+    fmt = rc.format(name)
+    tokenizer = rc.tokenizer(tokenizer_file(source))
+    prompt = fmt.render([USER], add_generation_prompt=True).encode(tokenizer)
+    sampled = said(fmt.render([USER, REPLY]).encode(tokenizer), prompt)
+    extended = fmt.extend(prompt, [MORE], sampled, add_generation_prompt=True)
+    fresh = fmt.render([USER, REPLY, MORE], add_generation_prompt=True).encode(tokenizer)
+    for array in (*ARRAYS, "sampled"):
+        assert getattr(extended, array).tolist() == getattr(fresh, array).tolist()

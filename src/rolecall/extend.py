@@ -6,7 +6,7 @@ old one, and never assumed. Nothing that was tokenized or sampled is tokenized a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -90,7 +90,11 @@ def extend(
     old, tokenizer = _checked(fmt, encoding)
     fmt = old.format  # Of an encoding that was pickled it is a copy.
     given = old.conversation
-    added = Conversation.read(list(messages), cast=given.cast).messages
+    if isinstance(messages, (Mapping, Conversation)):
+        raise InputError(
+            "messages: give a list of messages; tools, cast and options stay those of the encoding"
+        )
+    added = Conversation.read(messages, cast=given.cast).messages
     reply = None if sampled is None else _read(fmt, encoding, tokenizer, sampled)
     history = _history(fmt, old, added, reply)
     last = len(history) - 1
@@ -138,12 +142,7 @@ def _checked(fmt: Format, encoding: Encoding) -> tuple[Rendering, Tokenizer]:
 
 def _read(fmt: Format, encoding: Encoding, tokenizer: Tokenizer, sampled: object) -> Reply:
     """Read the ids that were sampled behind an encoding."""
-    try:
-        ids = [index(cast("Any", number)) for number in cast("Iterable[object]", sampled)]
-    except TypeError:
-        raise InputError(
-            "sampled: give the ids of the reply, a list or array of whole numbers"
-        ) from None
+    ids = _ids(sampled)
     stream = fmt.stream(tokenizer, prompt=encoding)
     events = [*stream.feed(ids), *stream.finish()]
     ended = [event for event in events if isinstance(event, MessageEnded)]
@@ -176,6 +175,25 @@ def _read(fmt: Format, encoding: Encoding, tokenizer: Tokenizer, sampled: object
         _spelled(fmt, encoding.rendering, tokenizer, ids),
         stream.unread,
     )
+
+
+def _ids(sampled: object) -> list[int]:
+    """Ids as whole numbers.
+
+    Raises:
+        InputError: If they are none, or too large to be any.
+    """
+    try:
+        ids = [index(cast("Any", number)) for number in cast("Iterable[object]", sampled)]
+    except TypeError:
+        ids = None
+    if ids is None or isinstance(sampled, (bytes, bytearray)):
+        raise InputError("sampled: give the ids of the reply, a list or array of whole numbers")
+    limits = np.iinfo(np.int32)
+    wrong = next((number for number in ids if not limits.min <= number <= limits.max), None)
+    if wrong is not None:
+        raise InputError(f"sampled: {wrong} is no id; ids are 32-bit numbers")
+    return ids
 
 
 def _spelled(fmt: Format, old: Rendering, tokenizer: Tokenizer, ids: list[int]) -> list[Chunk]:
@@ -429,7 +447,7 @@ def _sampled(reply: Reply, segments: list[Segment], message: int) -> Tokens:
         Lost("warning", "unread", message, "content", record.detail) for record in reply.unread
     )
     return Tokens(
-        np.array(reply.ids, np.int64).astype(np.int32),
+        np.array(reply.ids, np.int32),
         np.array([-1 if s.message is None else s.message for s in segments], np.int32)[last],
         np.array([PART_CODE[s.part] for s in segments], np.uint8)[last],
         np.ones(count, np.bool_),
