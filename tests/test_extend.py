@@ -554,3 +554,26 @@ def test_vocabularies_that_begin_texts_with_a_space_are_extended_too(
     fresh = fmt.render([USER, REPLY, MORE], add_generation_prompt=True).encode(tokenizer)
     for array in (*ARRAYS, "sampled"):
         assert getattr(extended, array).tolist() == getattr(fresh, array).tolist()
+
+
+@every_format
+@given(data=st.data())
+def test_whatever_was_sampled_is_kept_or_refused(name: str, data: st.DataObject) -> None:
+    fmt = rc.format(name)
+    control = [token(text) for text in fmt.control]
+    written = st.sampled_from([*control, *ids("user assistant {}\n"), 0, 5, 10**6, -1])
+    sampled = data.draw(st.lists(written, max_size=12))
+    arguments: dict[str, Any] = {"add_generation_prompt": True}
+    if data.draw(st.booleans()):
+        arguments = {"speaker": rc.ANY}
+    prompt = encoded(fmt, [USER], **arguments)
+    added = data.draw(st.sampled_from([[], [MORE]]))
+    try:
+        extended = fmt.extend(prompt, added, sampled, strict=False)
+    except rc.InputError:
+        return
+    kept = [*prompt.ids.tolist(), *sampled]
+    assert extended.ids[: len(kept)].tolist() == kept
+    assert extended.sampled[len(prompt) : len(kept)].all()
+    assert len(extended.mask()) == len(extended.part) == len(extended.straddles) == len(extended)
+    assert extended.rendering.text.startswith(prompt.rendering.text)

@@ -148,8 +148,8 @@ def _read(fmt: Format, encoding: Encoding, tokenizer: Tokenizer, sampled: object
     ended = [event for event in events if isinstance(event, MessageEnded)]
     if not ended:
         raise InputError(
-            "sampled: the encoding ends between turns and these ids open none; render it with "
-            "add_generation_prompt=True before sampling"
+            "sampled: no turn is open behind the encoding and these ids open none; render it with "
+            "add_generation_prompt=True before sampling, or give ids that hold a whole header"
         )
     message = ended[0].message
     turn = encoding.rendering.resume.turn
