@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -259,8 +260,9 @@ def _show(results: Sequence[Parsed]) -> None:
         conversation = result.conversation
         facts = [result.format.name, count(len(conversation.messages), "message"), result.size]
         if conversation.unread:
-            records = count(len(conversation.unread), "record")
-            facts.append(f"{records} of what could not be read, by {result.unit}")
+            found = Counter(record.level for record in conversation.unread)
+            levels = [count(found[level], level) for level in read.LEVELS if found[level]]
+            facts.append(f"{', '.join(levels)}, each with its {result.unit}")
         declared = result.format.declared
         authors: list[Author | None] = [
             conversation.cast.author(message.role, message.name) or declared.get(message.role)
