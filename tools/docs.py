@@ -1,4 +1,5 @@
-"""Write the pages of ``docs/`` that are generated, or check that they are what would be written.
+"""Write the pages of ``docs/`` that are generated, and the section that the pages of formats hold,
+or check that they are what would be written.
 
 python -m tools.docs                     write
 python -m tools.docs --check             fail where a page is stale or a link is broken
@@ -11,6 +12,7 @@ import argparse
 import datetime
 import difflib
 import json
+import re
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -19,9 +21,10 @@ from typing import Any
 
 import rolecall as rc
 from rolecall import schema
+from rolecall.format import FOLDER
 from rolecall.pattern import FILTERS
 from rolecall.strategies import REGISTRIES
-from tools import library
+from tools import canonical, library
 from tools.api import api_page
 from tools.library import (
     DOCS,
@@ -256,6 +259,31 @@ def formats_page() -> str:
     return head_of("formats.md") + table(head, rows)
 
 
+# --- The generated section of a format's page ----------------------------------------------------
+
+CANONICAL = "## Canonical form\n\n"
+SECTION = re.compile(rf"^{CANONICAL}.*?(?=^## )", re.MULTILINE | re.DOTALL)
+BEHIND = re.compile(r"^## (?:Example:|Reference$|Sources$)", re.MULTILINE)
+"""The sections that follow it."""
+
+
+def format_page(name: str, text: str) -> str:
+    """The page of a format with what is generated in it as it must be."""
+    section = f"{CANONICAL}{GENERATED}{canonical.section(rc.format(name))}\n"
+    if SECTION.search(text):
+        return SECTION.sub(lambda _: section, text, count=1)
+    before = BEHIND.search(text)
+    at = len(text) if before is None else before.start()
+    return f"{text[:at]}{section}{text[at:]}"
+
+
+def format_pages() -> list[tuple[Path, str, str]]:
+    """Of each format's page the file, what it holds and what it must hold."""
+    files = [FOLDER / f"{name}.md" for name in rc.formats()]
+    texts = [(file, file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    return [(file, text, format_page(file.stem, text)) for file, text in texts]
+
+
 # --- What was compared ----------------------------------------------------------------------------
 
 NO_REFERENCE_RUN = "no reference reachable"
@@ -383,6 +411,7 @@ def write(folder: Path) -> None:
 def check(folder: Path) -> list[str]:
     """Every fault, one message each."""
     found = [stale(folder / name, make()) for name, make in PAGES.items()]
+    found += [stale(file, expected) for file, _, expected in format_pages()]
     faults = [fault for fault in found if fault is not None]
     faults += check_compared(folder / "compared.md")
     faults += check_strategies()
@@ -409,6 +438,9 @@ def main(arguments: list[str] | None = None) -> int:
             (DOCS / "compared.md").write_text(compared_page(asked.compared), encoding="utf-8")
         else:
             write(DOCS)
+            for file, text, expected in format_pages():
+                if text != expected:
+                    file.write_text(expected, encoding="utf-8")
     except StaleError as error:
         print(f"tools.docs: {error}", file=sys.stderr)
         return 1
