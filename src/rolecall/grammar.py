@@ -59,7 +59,7 @@ class Text:
     filled: bool = False
     """Whether the slot is known to hold something, as a test before it said."""
     free: bool = False
-    """Whether it may hold what the format itself would not write."""
+    """Whether it may hold words that the format itself would not write."""
     stops: frozenset[str] = frozenset()
     """Of kind ``raw``: the symbols that it does not take."""
 
@@ -241,14 +241,16 @@ class State:
     def skip(self) -> re.Pattern[str] | None:
         """Finds the next symbol that may leave this slot; None where every symbol may."""
         slot = self.slot
-        if slot is None or slot.kind != "text" or any(not a.symbol for a in self._expanded[0]):
+        entered = any(not arc.symbol for arc in self._expanded[0])
+        if slot is None or slot.kind != "text" or slot.free or entered:
             return None
         plain = "".join(re.escape(symbol) for symbol in self.literals if not is_control(symbol))
         return re.compile(f"[{plain}\ud800-\udfff]")
 
     def moves(self, symbol: str) -> tuple[Move, ...]:
         """The ways on for a symbol, the preferred one first."""
-        key = symbol if symbol in self.literals or is_control(symbol) else ""
+        plain = symbol not in self.literals and not is_control(symbol) and not symbol.isspace()
+        key = "" if plain else symbol
         found = self._moves.get(key)
         if found is None:
             found = self._moves[key] = tuple(self._find(symbol))
@@ -267,7 +269,8 @@ class State:
         assert self.slot is not None
         if self.slot.kind == "raw":
             return symbol not in self.slot.stops
-        return not is_control(symbol)
+        # A word that is only read ends where the next one begins.
+        return not is_control(symbol) and not (self.slot.free and symbol.isspace())
 
 
 def is_control(symbol: str) -> bool:
@@ -303,6 +306,8 @@ class Grammar:
         """Control token to its symbol."""
         self.names = {symbol: token for token, symbol in self.control.items()}
         """Symbol to its control token."""
+        self.words = frozenset((*fmt.attributes, "any"))
+        """Slots that, where they are only read, hold one word of any kind."""
         self.reader = HeaderReader(fmt)
         self.specs: list[TurnSpec] = []
         self.forms: list[HeaderForm] = []
@@ -445,7 +450,8 @@ class Grammar:
             ends = (Alt(((0, again), (0, ends))),)
         body = (*self.nodes(spec.body), *ends)
         others = tuple(
-            (1, (Mark("other"), *_free(self.nodes(pattern)), *ends)) for pattern in spec.reads
+            (1, (Mark("other"), *_free(self.nodes(pattern), self.words), *ends))
+            for pattern in spec.reads
         )
         return (Alt(((0, body), *others)),) if others else body
 
@@ -570,7 +576,7 @@ class Grammar:
         each = self.nodes(rule.each)
         if json_keys(rule.each):
             each = _flexible(each)
-        others = tuple((1, (Mark("other"), *_free(self.nodes(p)))) for p in rule.reads)
+        others = tuple((1, (Mark("other"), *_free(self.nodes(p), self.words))) for p in rule.reads)
         return (Alt(((0, each), *others)),) if others else each
 
     def _after_item(self, kind: str) -> tuple[tuple[int, Nodes], ...]:
@@ -728,14 +734,14 @@ def _lazy(header: Nodes, *, followed: bool = False) -> Nodes:
     return tuple(found)
 
 
-def _free(nodes: Nodes) -> Nodes:
+def _free(nodes: Nodes, words: frozenset[str]) -> Nodes:
     """Nodes that are only read: what fills their slots need not be what the format writes."""
     found: list[Node] = []
     for node in nodes:
         if isinstance(node, Text):
-            found.append(replace(node, free=True))
+            found.append(replace(node, free=node.slot in words))
         elif isinstance(node, Test):
-            found.append(replace(node, nodes=_free(node.nodes)))
+            found.append(replace(node, nodes=_free(node.nodes, words)))
         else:
             found.append(node)
     return tuple(found)

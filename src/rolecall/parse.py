@@ -53,6 +53,7 @@ DETAILS: dict[str, tuple[Level, str]] = {
     "spacing": ("note", "white space that the format does not write"),
     "unknown-header": ("error", "nobody's turn is opened like this; what follows is in no message"),
     "missing": ("warning", "a token of the format is missing in front of it; read as if it stood"),
+    "other-end": ("note", "the format ends this turn otherwise"),
     "other-spelling": ("note", "the format writes this otherwise"),
     "malformed-call": ("error", "this tool call cannot be read; it is in no message"),
     "unclosed": ("error", "the turn goes no further, though something in it is not closed"),
@@ -117,6 +118,8 @@ class Session:
         self._starts: list[int] = []
         self._foreign: dict[int, str] = {}
         self._opened: tuple[str, int] | None = None
+        self._closed = ""
+        """The slot that was closed last."""
         self._item: dict[str, str] | None = None
         self._item_at = 0
         self._unusual: list[ToolCall] = []
@@ -142,18 +145,13 @@ class Session:
         self._sources.append(_Source(reader.at, chunk.first, chunk.end, exact))
         self._starts.append(reader.at)
         if chunk.problem:
-            text = chunk.text if chunk.text else f"id {self._id_text(chunk)}"
-            self._record(chunk.problem, text, (chunk.first, chunk.end))
-        if chunk.token and self.first_control is None:
+            self._record(chunk.problem, chunk.text or chunk.token, (chunk.first, chunk.end))
+        elif chunk.token and self.first_control is None:
             self.first_control = chunk
-        if chunk.token and chunk.token not in self.grammar.control:
+        if chunk.text and chunk.token and chunk.token not in self.grammar.control:
             self._foreign[reader.at] = chunk.token
         for _ in reader.feed(chunk.text):
             yield
-
-    @staticmethod
-    def _id_text(chunk: Chunk) -> str:
-        return f"at {chunk.first}"
 
     def feed_known(self, text: str, *, control: bool) -> Iterator[None]:
         """Read what stood in the prompt: one control token, or plain text."""
@@ -245,7 +243,7 @@ class Session:
     def _close(self, action: Action) -> None:
         assert self._opened is not None
         slot, first = self._opened
-        self._opened = None
+        self._opened, self._closed = None, slot
         if slot in ("unknown", "malformed"):
             if slot == "unknown" and action.at <= self.known:
                 pass  # Of a header that the prompt began the model wrote nothing.
@@ -327,6 +325,9 @@ class Session:
             return
         if self.unread and self.unread[-1].code in ("unexpected", "spacing"):
             return  # That is why it could not go on.
+        if self._closed == "content":
+            self.record("other-end", at, at + 1)
+            return
         self.record("unclosed", max(0, at - 1), at)
         if not draft.slots and not draft.calls:
             draft.slots.setdefault("content", "")
@@ -380,7 +381,7 @@ class Session:
         thread, more, ends = self.reader.finished()
         self.reader.threads = [thread]
         self.take([*self.reader.passed(thread, self.committed), *more])
-        if self._opened is not None and not ends:
+        if self._opened is not None and not ends and thread.place.header is None:
             if self._item is not None or self._opened[0] in ENDLESS:
                 self.take([Action(at, "close", self._opened[0])])
             else:

@@ -96,6 +96,12 @@ class Place:
     """Where a tool call, or a list of them, began that is not complete, and the number of the
     state behind it."""
 
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What the header of the turn says."""
+        speaker = self.speaker
+        return () if speaker is None else (speaker.role, speaker.name, speaker.attributes)
+
 
 @dataclass(frozen=True, slots=True)
 class Thread:
@@ -117,6 +123,8 @@ class _HeaderRead(NamedTuple):
     form: int | None
     entered: int
     """How many readings go on behind it."""
+    twin: bool
+    """Whether it is read as one that spells out a label; see `HeaderForm`."""
 
 
 class Unexpected(NamedTuple):
@@ -253,7 +261,10 @@ class Reader:
             found.append(thread)
         return found
 
-    def _moved(self, thread: Thread, move: Move, symbol: str) -> Thread | None:
+    def _moved(
+        self, thread: Thread, move: Move, symbol: str, *, missing: bool = False
+    ) -> Thread | None:
+        """A reading behind one more symbol, which may be missing, or None if it ends there."""
         scan = thread.scan
         if move.target is thread.state and not move.actions:
             if scan is None:
@@ -280,7 +291,12 @@ class Reader:
             return Thread(target, cost, thread.trail, thread.place, start)
         trail, place = self._passed(thread, move.actions, self.at)
         if entry:
-            actions = tuple(Action(self.at + 1, mark.kind, mark.data) for mark in entry)
+            actions = tuple(
+                Action(self.at, mark.kind, "header" if mark.kind == "ended" else mark.data)
+                if missing
+                else Action(self.at + 1, mark.kind, mark.data)
+                for mark in entry
+            )
             trail, place = Trail(trail, actions), _placed(place, actions)
         return Thread(target, cost, trail, place, start)
 
@@ -326,16 +342,31 @@ class Reader:
             for dynamic in () if state.slot is not None else state.dynamic:
                 _, place = self._passed(thread, dynamic.actions, self.at)
                 entered = self._behind_header(thread, dynamic, self.at)
-                ends.append(_HeaderRead(len(found), place.header, place.form, len(entered)))
+                twin = self.grammar.forms[dynamic.node.header].twin
+                ends.append(_HeaderRead(len(found), place.header, place.form, len(entered), twin))
                 found.extend(new for _, new in entered)
-        behind = {end.place + n for end in ends for n in range(end.entered)}
+        behind: set[int] = set()
+        read: dict[int | None, tuple[object, ...]] = {}
+        for end in ends:
+            # Of several readings of one header the first holds; only what a body may tell apart
+            # goes on beside it.
+            if not end.twin and end.entered and end.begun != self.at:
+                said = found[end.place].place.said
+                if read.setdefault(end.begun, said) != said:
+                    continue
+            behind.update(range(end.place, end.place + end.entered))
+        gone = {end.place + n for end in ends for n in range(end.entered)} - behind
         kept: list[Thread] = []
         for number, thread in enumerate(found):
-            if number in behind or not self._ruled_out(thread, number, ends):
+            if number in behind or not (
+                number in gone or self._ruled_out(thread, number, ends, found)
+            ):
                 kept.append(thread)
         return kept
 
-    def _ruled_out(self, thread: Thread, number: int, ends: Sequence[_HeaderRead]) -> bool:
+    def _ruled_out(
+        self, thread: Thread, number: int, ends: Sequence[_HeaderRead], found: Sequence[Thread]
+    ) -> bool:
         """Whether headers that are complete rule a reading out; that is told if it was text."""
         place = thread.place
         if _slot(thread) and any(
@@ -346,9 +377,19 @@ class Reader:
         for end in ends:
             if end.entered and _overtaken(thread, end.begun, preferred=end.place < number):
                 if place.header is None and place.begun != end.begun:
-                    self.unexpected.append(Unexpected(end.begun or 0, self.at, "ambiguous"))
+                    self._note_words(found[end.place])
                 return True
         return False
+
+    def _note_words(self, thread: Thread) -> None:
+        """Say that words opened a turn, once for all readings that took them for text."""
+        first, node = self.at, thread.trail
+        while node.parent is not None and first == self.at:
+            closed = [action.at for action in node.actions if action.kind == "close"]
+            first, node = (closed or [first])[-1], node.parent
+        last = self.unexpected[-1] if self.unexpected else None
+        if first < self.at and (last is None or last[1:] != (self.at, "ambiguous")):
+            self.unexpected.append(Unexpected(first, self.at, "ambiguous"))
 
     def _behind_header(self, thread: Thread, dynamic: Dynamic, at: int) -> list[tuple[int, Thread]]:
         """The turns that may begin behind a header, with where the header began."""
@@ -472,7 +513,10 @@ class Reader:
                 control = is_control(other)
                 if not (other.isspace() or (control and left and other != symbol)):
                     continue
-                for there in self._advance([here], other):
+                for move in here.state.moves(other):
+                    there = self._moved(here, move, other, missing=True)
+                    if there is None:
+                        continue
                     further = left - 1 if control else left
                     if there.state is here.state or (there.state, further) in seen:
                         continue

@@ -147,7 +147,8 @@ def call_of(fmt: Format, texts: Mapping[str, str]) -> ToolCall | None:
     if "call_name" not in texts and call_id is not None:
         name = _name_in(rule.id, call_id)
     arguments = _object(texts.get("arguments", "{}"))
-    if not name or arguments is None:
+    rule_for_name = fmt.match.get("call_name")
+    if not name or arguments is None or (rule_for_name and not rule_for_name.search(name)):
         return None
     return ToolCall(name, arguments, call_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex, cast
@@ -25,7 +25,7 @@ from rolecall.grammar import Boundary, Nodes
 from rolecall.header import Speakers, writes_label
 from rolecall.parse import Session, reported
 from rolecall.pattern import filled
-from rolecall.reader import Action, Speaker, Trail
+from rolecall.reader import Action, Speaker, Thread, Trail
 from rolecall.render import Rendering
 from rolecall.reply import Draft, call_of, filter_of, message_of, plain_content
 from rolecall.tokenizers.base import RunStart
@@ -183,6 +183,8 @@ class Stream:
                 draft.ended = "unfinished"
             self._end_message(draft, events)
         self.done = True
+        if self._left_at is None:
+            self._left_at = len(self._ids)
         return events
 
     # What came of it
@@ -223,6 +225,7 @@ class Stream:
     def _look(self, events: list[Event]) -> None:
         """Report what every reading has passed."""
         session = self._session
+        session.reader.threads = _told_apart(session.reader.threads)
         session.agree()
         trails = [thread.trail for thread in session.reader.threads]
         if trails == self._trails and not session.log:
@@ -251,6 +254,8 @@ class Stream:
             case "speaker":
                 begun = self._session.reader.threads[0].place.begun
                 self._next(action, action.at if begun is None else begun)
+                if not self._fmt.attributes:
+                    self._speak(events)  # Nothing that follows can say more of the speaker.
             case "again":
                 self._finish_draft(events)
                 speaker = self._session.drafts[self._draft + 1].speaker
@@ -444,6 +449,34 @@ class Stream:
         self._end = draft.end
         if self._limit is not None and len(self.messages) >= self._limit:
             self.done = True
+
+
+def _told_apart(threads: list[Thread]) -> list[Thread]:
+    """The readings without those that differ from a better one in nothing but who speaks.
+
+    What is said under a header that several share tells no more of who that is; whoever listens is
+    not kept waiting for it.
+    """
+    if len(threads) == 1:
+        return threads
+    best: dict[tuple[str, int | None], Thread] = {}
+    for thread in threads:
+        slot = thread.state.slot
+        if slot is not None and slot.slot in DELTAS:
+            key = (slot.slot, thread.place.opened)
+            other = best.get(key)
+            if other is None or thread.cost < other.cost:
+                best[key] = thread
+    return [thread for thread in threads if _speaks_as(thread, best)]
+
+
+def _speaks_as(thread: Thread, best: Mapping[tuple[str, int | None], Thread]) -> bool:
+    slot = thread.state.slot
+    if slot is None or slot.slot not in DELTAS:
+        return True
+    other = best[slot.slot, thread.place.opened].place.speaker
+    speaker = thread.place.speaker
+    return speaker is None or other is None or speaker[:3] == other[:3]
 
 
 def _whole_numbers(given: object) -> list[int]:

@@ -42,7 +42,7 @@ class Chunk(NamedTuple):
     end: int
     """The id or character after its last. A character in pieces shares an id with those beside."""
     token: str = ""
-    """The string of the control token, if it is one."""
+    """The string of the control token, if it is one; of an id outside the vocabulary, the id."""
     problem: Problem = ""
     """Why it is not what was written: an id ``outside-vocabulary``; bytes that are
     ``malformed-utf8`` or a ``lone-surrogate``, for which U+FFFD stands."""
@@ -128,7 +128,8 @@ class Symbols:
             data = tokenizer.token_bytes(number)
             if data is None:
                 self._interrupt(chunks, at)
-                chunks.append(Chunk("", at, at + 1, problem="outside-vocabulary"))
+                problem: Problem = "outside-vocabulary"
+                chunks.append(Chunk("", at, at + 1, token=f"id {number}", problem=problem))
                 continue
             if self._drops and data:
                 # An added token that begins with a space of its own was found in the text.
