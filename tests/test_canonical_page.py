@@ -11,11 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import rolecall as rc
-from rolecall.conversation import Conversation, Message
+from rolecall.conversation import Author, Conversation, Message
 from rolecall.format import FOLDER
 from tests.support.conversations import conversations
 from tests.support.pages import Example, page
 from tests.support.shapes import shape_of
+from tests.support.vocabulary import vocabulary
 from tests.test_laws import every_format, told_apart
 from tools import canonical, docs
 
@@ -102,6 +103,42 @@ def test_what_canonical_does_is_among_the_facts(name: str, data: st.DataObject) 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_what_canonical_does_to_an_example_is_among_the_facts(example: Example) -> None:
     check(rc.format(example.format), example.given)
+
+
+PLAIN = [
+    (rc.format(name), spec.author, word)
+    for name in rc.formats()
+    for spec, words in canonical.open_words(rc.format(name))
+    for word in words
+]
+SPOKEN_BY = {"owner": "system", "client": "user", "model": "assistant"}
+
+
+def test_formats_of_plain_words_are_among_those_whose_words_are_tried() -> None:
+    assert {"alpaca", "llama-2", "mistral-v1", "vicuna"} <= {fmt.name for fmt, _, _ in PLAIN}
+
+
+@pytest.mark.parametrize(("fmt", "author", "word"), PLAIN, ids=str)
+def test_words_that_open_a_turn_are_read_so_and_noted(
+    fmt: rc.Format, author: Author, word: str
+) -> None:
+    said = [Message(SPOKEN_BY[author], f"one{word}two")]
+    said += [] if author == "client" else [Message("user", "three")]
+    rendering = fmt.render(said)
+    for source in (rendering.text, rendering.encode(vocabulary()).ids):
+        found = fmt.parse(source, tokenizer=vocabulary())
+        role = SPOKEN_BY[author]
+        assert next(m.content for m in found.messages if m.role == role) == "one"
+        assert "ambiguous" in {record.code for record in found.unread}
+
+
+@pytest.mark.parametrize(("fmt", "author", "word"), PLAIN, ids=str)
+def test_the_same_words_are_content_in_a_reply(fmt: rc.Format, author: Author, word: str) -> None:
+    said = [Message("user", "one"), Message("assistant", f"two{word}three")]
+    rendering = fmt.render(said)
+    for source in (rendering.text, rendering.encode(vocabulary()).ids):
+        found = fmt.parse(source, tokenizer=vocabulary())
+        assert found.messages[-1] == said[-1]
 
 
 @every_format

@@ -380,23 +380,28 @@ def _holds_control(fmt: Format, pattern: Pattern) -> bool:
     return bool(literals(pattern, control=True)) or eos
 
 
-def _open_words(fmt: Format) -> Iterator[str]:
-    """Headers of plain words, where no control token closes the turn before them."""
-    by_words: dict[tuple[str, ...], list[str]] = {}
+def open_words(fmt: Format) -> Iterator[tuple[TurnSpec, list[str]]]:
+    """Turns that no control token closes, with the words in them that open the next one."""
     for spec in fmt.turns.values():
-        if _holds_control(fmt, (*spec.end, *spec.gap)):
+        if _holds_control(fmt, (*spec.end, *spec.gap)) or _only_system(fmt, spec):
             continue
         words: dict[str, None] = {}
         for other in fmt.specs:
-            header = spec.end + other.header(spec.author)
-            said = "".join(literals(header, control=False)).strip()
-            if said and not _holds_control(fmt, header) and not _only_system(fmt, spec):
+            header = (*spec.end, *spec.gap, *other.header(spec.author))
+            said = "".join(literals(header, control=False))
+            if said.strip() and not _holds_control(fmt, header):
                 words[said] = None
         shortest = [word for word in words if not any(word != o and o in word for o in words)]
         if shortest:
-            by_words.setdefault(tuple(shortest), []).append(SAID[spec.author])
+            yield spec, shortest
+
+
+def _open_words(fmt: Format) -> Iterator[str]:
+    by_words: dict[tuple[str, ...], list[str]] = {}
+    for spec, words in open_words(fmt):
+        by_words.setdefault(tuple(words), []).append(SAID[spec.author])
     for found, authors in by_words.items():
-        told = _and(map(code, found), "or")
+        told = _and(map(quoted, found), "or")
         yield (
             f"In a message of {_and(authors, 'or')} {told} opens the next turn, whoever wrote it: "
             "it is read as that, with the note `ambiguous`."
@@ -415,7 +420,7 @@ def _system_words(fmt: Format) -> Iterator[str]:
                 continue
             begin = node.nodes[0]
             if isinstance(begin, Literal) and not _holds_control(fmt, node.nodes):
-                words = [code(text.strip()) for text in literals(node.nodes, control=False)]
+                words = [quoted(text) for text in literals(node.nodes, control=False)]
                 yield (
                     f"What stands between {_and(words)} at the beginning of a message of "
                     f"{SAID[spec.author]} is read as a system prompt."
