@@ -540,15 +540,6 @@ DIFFERENCES = (
 # What we do not read yet ----------------------------------------------------------------------
 
 SHORTFALLS: Mapping[tuple[str, str], Reading] = {
-    ("harmony", "answer in JSON by type"): one(
-        '{"a": 1}', malformed=("}",), channel="final ", content_type="json"
-    ),
-    ("harmony", "call cut"): one(
-        '{"a":', channel="commentary to=functions.f ", content_type="json"
-    ),
-    ("harmony", "broken JSON"): one(
-        '{"a":', channel="commentary to=functions.f ", content_type="json"
-    ),
     ("qwen3", "text behind a call"): one("", Call("f", "{}"), malformed=("Done.",)),
     ("qwen3", "text before and behind a call"): one("Wait.", Call("f", "{}"), malformed=("Done.",)),
     ("qwen2.5", "text behind a call"): one("", Call("f", "{}"), malformed=("Done.",)),
