@@ -55,7 +55,8 @@ def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_two_files_of_the_page_on_adding_a_format_are_all_a_format_needs(parley: Path) -> None:
     assert rc.formats() == ["parley"]
     shown = page("parley")
-    assert len(shown.examples) == 2
+    assert len(shown.examples) == 3
+    assert any(example.parsed for example in shown.examples)
     for example in shown.examples:
         if example.error is not None:
             with pytest.raises(rc.InputError) as raised:
@@ -65,6 +66,8 @@ def test_the_two_files_of_the_page_on_adding_a_format_are_all_a_format_needs(par
             rendering = example.render()
             assert rendering.text == example.text
             assert [line(record) for record in rendering.lost] == list(example.lost)
+            for parsed in example.parsed.values():
+                assert example.parse().to_wire() == parsed == example.canonical.to_wire()
 
 
 def test_the_python_of_the_page_on_adding_a_format_does_what_is_shown(parley: Path) -> None:
