@@ -206,7 +206,9 @@ def _spelled(fmt: Format, old: Rendering, tokenizer: Tokenizer, ids: list[int]) 
     section = RunStart.CONTINUED if fmt.dummy_prefix else RunStart.SECTION
     start = section if old.segments and old.segments[-1].control else RunStart.CONTINUED
     symbols = Symbols(control, tokenizer, start, section=section)
-    return [*symbols.feed_ids(ids), *symbols.finish()]
+    chunks = [*symbols.feed_ids(ids), *symbols.finish()]
+    # An id outside the vocabulary spells nothing.
+    return [chunk if chunk.text else chunk._replace(token="") for chunk in chunks]
 
 
 def _history(
