@@ -337,6 +337,8 @@ class Format:
             tokenizer: The vocabulary of the ids: what `rolecall.tokenizer` returns, or anything it
                 takes. Not needed for a text.
             cast: Who authors which role; authors of roles that are not declared stay unknown.
+                Where a name stands in place of a role it must say whose name it is, as that of
+                `canonical` does.
             strict: True raises on what is in no message (records of level error); ``"warning"``
                 and ``"note"`` tighten it; False never raises on what is written.
             **options: Values of the options that the conversation was rendered with; strings that

@@ -113,6 +113,8 @@ class Session:
         """Symbols before this one stood in the prompt; records leave them out."""
         self.log: list[Action] = []
         """Actions taken over that a stream may report and has not yet."""
+        self.told = 0
+        """How many of those there were."""
         self._offset = 0
         self._sources: list[_Source] = []
         self._starts: list[int] = []
@@ -129,6 +131,7 @@ class Session:
         self._loose: dict[str, str] = {}
         self._seen: list[Trail] = []
         self._unexpected: tuple[int, Unexpected] | None = None
+        self._grown = False
 
     # What comes in
 
@@ -175,6 +178,13 @@ class Session:
         self._seen = trails
         if len(threads) == 1 and threads[0].trail.count == self.committed:
             return
+        # Where the first action differs already there is nothing to compare, however many follow.
+        first = trails[0].find(self.committed, self.committed, self.committed, every)
+        if first is None or any(
+            trail.find(self.committed, self.committed, self.committed, every) != first
+            for trail in trails[1:]
+        ):
+            return
         lists = [reader.passed(thread, self.committed) for thread in threads]
         common = lists[0]
         for other in lists[1:]:
@@ -194,6 +204,7 @@ class Session:
             self._take(action)
             if reported(action):
                 self.log.append(action)
+                self.told += 1
 
     def _take(self, action: Action) -> None:
         match action.kind:
@@ -320,6 +331,7 @@ class Session:
                 self._item = None
             self._end_call(at)
             self.log.append(Action(at, "end-calls", None))
+            self.told += 1
             return
         if self.unread and self.unread[-1].code == "malformed-call":
             return
@@ -393,7 +405,9 @@ class Session:
             if self.drafts:
                 self.take([Action(at, "end-calls", None)])
         elif thread.place.header is not None and at > self.known:
-            self.record("unknown-header", thread.place.header, at)
+            begun = thread.place.header
+            only_begun = thread.state.slot is None and not self.reader.header_says(thread)
+            self.record("opened" if only_begun else "unknown-header", begun, at)
         return ends
 
     # Text and records
@@ -453,16 +467,26 @@ class Session:
         self.unread.append(Unread(level, "text", None, detail, token.token, span))
 
     def _report_unexpected(self) -> None:
-        for found in self.reader.unexpected:
-            item = found
+        for item in self.reader.unexpected:
             number, last = self._unexpected or (-1, item)
             if number == len(self.unread) - 1 >= 0 and (last.end, last.code) == (item[0], item[2]):
                 # What goes on where the record before it ended is one with it.
-                item = item._replace(first=last.first)
-                self.unread.pop()
+                self._unexpected, self._grown = (number, item._replace(first=last.first)), True
+                continue
+            self.settle()
             self.record(item.code, item.first, item.end)
             self._unexpected = (len(self.unread) - 1, item)
         self.reader.unexpected.clear()
+
+    def settle(self) -> None:
+        """Write down how far the last record of what nobody can read has come."""
+        if self._unexpected is None or not self._grown:
+            return
+        number, item = self._unexpected
+        first = max(item.first, self.known)
+        text, span = self.spelled(first, item.end), self.span(first, item.end)
+        self.unread[number] = _unread(item.code, self.unread[number].message, text, span)
+        self._grown = False
 
 
 ENDLESS = ("content", "reasoning", "malformed", "unknown", "system")

@@ -9,7 +9,7 @@ accounts for is recorded and never lost.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -70,12 +70,62 @@ class Action(NamedTuple):
 class Trail:
     """What a reading has passed, newest first."""
 
-    __slots__ = ("actions", "count", "parent")
+    __slots__ = ("actions", "count", "memo", "parent")
 
     def __init__(self, parent: Trail | None, actions: tuple[Action, ...]) -> None:
         self.parent = parent
         self.actions = actions
         self.count: int = (0 if parent is None else parent.count) + len(actions)
+        self.memo: dict[bool, Memo] = {}
+
+    def find(self, number: int, since: int, base: int, wanted: Callable[[Action], bool]) -> Found:
+        """The action of a number, looked for where it was not before.
+
+        Args:
+            number: Counted from 0.
+            since: How many actions were passed before those that are looked at.
+            base: The number of the first of them that is wanted.
+            wanted: Which of them are counted.
+        """
+        key = wanted is every
+        fresh: list[Trail] = []
+        node: Trail | None = self
+        heard, found = base, None
+        while node is not None and node.count > since:
+            memo = node.memo.get(key)
+            if memo is not None and memo.number == number:
+                heard, found = memo.heard, memo.found
+                break
+            fresh.append(node)
+            node = node.parent
+        for new in reversed(fresh):
+            if found is None:
+                for action in new.actions[max(0, since - new.count + len(new.actions)) :]:
+                    if not wanted(action):
+                        continue
+                    if heard == number:
+                        found = action
+                        break
+                    heard += 1
+            new.memo[key] = Memo(number, heard, found)
+        return found
+
+
+class Memo(NamedTuple):
+    """What a search along a trail came to."""
+
+    number: int
+    heard: int
+    """How many of the wanted actions were passed, if the one looked for is not among them."""
+    found: Action | None
+
+
+Found = Action | None
+
+
+def every(_action: Action) -> bool:
+    """Any action is wanted."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,6 +509,16 @@ class Reader:
                     found[slot] = self.buffer.get(action.at, closed.pop(slot))
             node = node.parent
         return self.at, found
+
+    def header_says(self, thread: Thread) -> bool:
+        """Whether anything but the format's own symbols stands in the header that is open."""
+        node: Trail | None = thread.trail
+        while node is not None:
+            for action in reversed(node.actions):
+                if action.kind in ("header", "open"):
+                    return action.kind == "open"
+            node = node.parent
+        return False
 
     # What no reading accounts for
 
