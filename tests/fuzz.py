@@ -31,10 +31,12 @@ from tests.support.streams import (
     check_account,
     check_events,
     check_rest,
+    ids_behind,
     marker_ids,
     pieces_of,
     plain_ids,
     read,
+    reply_of,
     spelled,
 )
 from tests.support.vocabulary import vocabulary
@@ -43,6 +45,10 @@ OUTSIDE = (-1, -(2**70), 10**7, 2**31 - 1, 2**63, 2**64 + 5)
 """Ids of no vocabulary."""
 
 JSON = ('{"', '"}', "{", "}", "[", "]", '"', ",", ": ", "\\", "null", "1e9", '{"a": 1}', "\n", " ")
+
+
+PLAIN: dict[str, Any] = {"messages": 1, "speakers": None, "prefill": True}
+"""The arguments of a stream that are taken where none are given."""
 
 
 class Choices(Protocol):
@@ -102,32 +108,28 @@ def _rendered(fmt: rc.Format, choices: Choices) -> tuple[Encoding | None, list[i
     models = {e["role"] for e in conversation["cast"] or () if e["author"] == "model"}
     spoken = [n for n, m in enumerate(messages) if m["role"] in {"assistant", *models}]
     at = pick(choices, spoken)
-    given = {**conversation, "messages": messages[:at]}
     message = messages[at]
     way = choices.number(0, 3)
-    try:
-        whole = fmt.render(conversation, strict=False).encode(vocabulary()).ids.tolist()
-        if way == 0 and message.get("content"):
-            cut = choices.number(1, len(message["content"]))
-            held = {"role": message["role"], "content": message["content"][:cut]}
-            if message.get("name"):
-                held["name"] = message["name"]
-            left = {**given, "messages": [*messages[:at], held]}
-            prompt = fmt.render(left, strict=False, continue_final_message=True)
-            end = [vocabulary().control[t] for t in prompt.stop if t in vocabulary().control][:1]
-            rest = plain_ids(message["content"][cut:])
-            return prompt.encode(vocabulary()), [*rest, *end]
-        if way == 1 and lets_model_choose(fmt):
-            speaker: Any = rc.ANY
-        else:
-            speaker = (message["role"], message["name"]) if "name" in message else message["role"]
-        prompt = fmt.render(given, strict=False, speaker=speaker).encode(vocabulary())
-    except rc.RolecallError:
+    field = pick(choices, ("content", "reasoning_content"))
+    held = (field, choices.number(1, len(message[field]))) if message.get(field) else None
+    speaker = rc.ANY if way == 1 and lets_model_choose(fmt) else None
+    upto = {**conversation, "messages": messages[: at + 1]}
+    reply = reply_of(fmt, upto, speaker=speaker, held=held if way == 0 else None)
+    if reply is None:
         return None, plain_ids(message["content"] or "x")
-    start = prompt.ids.tolist()
-    if whole[: len(start)] != start:
-        return prompt, whole[-min(len(whole), choices.number(1, 40)) :]
-    return prompt, whole[len(start) :]
+    ids = list(reply.ids)
+    # The model goes on with whatever follows.
+    if at + 1 < len(messages) and choices.number(0, 1):
+        ids += _going_on(fmt, conversation, fmt.render(upto, strict=False).text)
+    return reply.prompt, ids
+
+
+def _going_on(fmt: rc.Format, conversation: dict[str, Any], text: str) -> list[int]:
+    try:
+        whole = fmt.render(conversation, strict=False)
+    except rc.InputError:
+        return []
+    return ids_behind(whole, len(text)) if whole.text.startswith(text) else []
 
 
 @cache

@@ -24,7 +24,7 @@ from rolecall.header import Speakers, bare_system, header_source
 from rolecall.lost import GRAVITY, Level, strict_level
 from rolecall.pattern import slots
 from rolecall.plan import would_join
-from rolecall.reader import Action, Reader, Speaker, Trail, Unexpected
+from rolecall.reader import Action, Reader, Speaker, Trail, Unexpected, every
 from rolecall.reply import Draft, call_as_written, call_of, calls_in, message_of, tool_of
 from rolecall.symbols import Chunk, Symbols
 from rolecall.tokenizers.base import RunStart
@@ -330,8 +330,6 @@ class Session:
                 self.record("malformed-call", self._item_at, at)
                 self._item = None
             self._end_call(at)
-            self.log.append(Action(at, "end-calls", None))
-            self.told += 1
             return
         if self.unread and self.unread[-1].code == "malformed-call":
             return
@@ -408,6 +406,7 @@ class Session:
             begun = thread.place.header
             only_begun = thread.state.slot is None and not self.reader.header_says(thread)
             self.record("opened" if only_begun else "unknown-header", begun, at)
+        self.settle()
         return ends
 
     # Text and records
@@ -453,11 +452,8 @@ class Session:
         self._record(code, self.spelled(first, end), self.span(first, end))
 
     def _record(self, code: str, text: str, span: tuple[int, int]) -> None:
-        level, said = DETAILS[code]
-        shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-        detail = f"found {shown!r}: {said}"
         index = len(self.drafts) - 1 if self.drafts else None
-        self.unread.append(Unread(level, code, index, detail, text, span))
+        self.unread.append(_unread(code, index, text, span))
 
     def record_text(self, token: Chunk) -> None:
         """Say that a text was read, in which control tokens are only spelled."""
@@ -500,11 +496,17 @@ def _HOLDS_CONTROL(text: str) -> bool:  # noqa: N802
     return not text.isascii() and any(is_control(symbol) for symbol in text)
 
 
+def _unread(code: str, index: int | None, text: str, span: tuple[int, int]) -> Unread:
+    level, said = DETAILS[code]
+    shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return Unread(level, code, index, f"found {shown!r}: {said}", text, span)
+
+
 def reported(action: Action) -> bool:
     """Whether a stream may have something to tell of an action."""
     if action.kind in ("open", "close"):
         return action.data in TOLD_SLOTS
-    return action.kind in ("speaker", "again", "calls", "end-calls", "ended")
+    return action.kind in ("speaker", "again", "calls", "end-calls", "ended", "cut")
 
 
 TOLD_SLOTS = frozenset(("content", "reasoning", "call_name", "call_id", "arguments", "malformed"))

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from rolecall.symbols import Chunk
     from rolecall.tokenizers import Tokenizer
 
+SETTLED = ("ended", "end-calls", "again", "cut")
+"""Kinds of actions that say what became of what stands before them."""
+
 DELTAS = {"content": ContentDelta, "reasoning": ReasoningDelta}
 
 SpeakerNames = Collection[str | tuple[str, str]]
@@ -74,7 +77,7 @@ class Stream:
         self._behind: list[str] = []
         self._from_text = False
         self._left_at: int | None = None
-        self._shown = 0
+        self._heard = 0
         self._draft = -1
         self._item = 0
         self._calls = 0
@@ -192,6 +195,7 @@ class Stream:
     @property
     def unread(self) -> tuple[Unread, ...]:
         """What could not be read as the format writes it, so far."""
+        self._session.settle()
         return tuple(self._session.unread)
 
     @property
@@ -231,23 +235,27 @@ class Stream:
         if trails == self._trails and not session.log:
             return
         self._trails = trails
-        known = len(session.log)
-        ahead = self._ahead()
-        agreed = 0
-        for actions in zip(*ahead, strict=False):
-            if len({action.told() for action in actions}) > 1:
+        while not self.done:
+            early = self._heard >= session.told
+            action = self._ahead() if early else session.log[self._heard - session.told]
+            # What was said is known once all readings agree in everything.
+            if action is None or (early and action.kind in SETTLED):
                 break
-            agreed += 1
-        told = [*session.log, *ahead[0][:agreed]]
-        while self._shown < len(told) and not self.done:
-            action = told[self._shown]
-            if self._shown >= known and action.kind in ("ended", "end-calls", "again"):
-                break  # What was said is known once all readings agree in everything.
-            self._shown += 1
+            self._heard += 1
             self._report(action, events)
-        if self._shown >= known:
+        if self._heard >= session.told:
             session.log.clear()
-            self._shown -= known
+
+    def _ahead(self) -> Action | None:
+        """What comes next for every reading, though not all they passed is common to all."""
+        first, *others = (self._next_of(thread) for thread in self._session.reader.threads)
+        if first is None or any(o is None or o.told() != first.told() for o in others):
+            return None
+        return first
+
+    def _next_of(self, thread: Thread) -> Action | None:
+        session = self._session
+        return thread.trail.find(self._heard, session.committed, session.told, reported)
 
     def _report(self, action: Action, events: list[Event]) -> None:
         match action.kind:
@@ -277,6 +285,9 @@ class Stream:
                 self._call, self._running = {}, False
             case "end-calls":
                 self._end_call(events)
+            case "cut":
+                if self._item < len(self._session.drafts[self._draft].items):
+                    self._end_call(events)
             case _:
                 self._speak(events)
                 self._finish_draft(events)
@@ -343,19 +354,11 @@ class Stream:
         if self._running if slot == "arguments" else slot in DELTAS and not self._whole(slot):
             self._tell(self._safe(), events)
 
-    def _ahead(self) -> list[list[Action]]:
-        """What each reading has passed that is not common to all of them."""
-        reader, since = self._session.reader, self._session.committed
-        return [
-            [action for action in reader.passed(thread, since) if reported(action)]
-            for thread in reader.threads
-        ]
-
     def _safe(self) -> int:
         """The symbol up to which every reading is in the slot that is open."""
         at = self._session.reader.at
-        shown = self._shown
-        return min(actions[shown].at if len(actions) > shown else at for actions in self._ahead())
+        following = (self._next_of(thread) for thread in self._session.reader.threads)
+        return min(at if action is None else action.at for action in following)
 
     def _whole(self, slot: str) -> bool:
         """Whether a slot is written encoded, so that only all of it can be told."""

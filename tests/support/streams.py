@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
@@ -99,6 +99,82 @@ def joined(events: Iterable[Event]) -> tuple[Event, ...]:
         else:
             found.append(event)
     return tuple(found)
+
+
+# Prompts and what follows them ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A prompt, and the reply as the format writes it."""
+
+    prompt: Encoding
+    ids: tuple[int, ...]
+    message: Message
+    """What the reply says, by the canonical form of the whole."""
+    lost: frozenset[str]
+    """Codes of what the rendering of the whole lost."""
+
+
+def reply_of(
+    fmt: rc.Format,
+    conversation: Mapping[str, Any],
+    *,
+    speaker: Any = None,
+    held: tuple[str, int] | None = None,
+) -> Reply | None:
+    """The last message of a conversation as a reply to what stands before it.
+
+    Args:
+        fmt: The format.
+        conversation: In wire form; the last message is a model's.
+        speaker: Who is asked to speak; without it, whoever does.
+        held: The field of the last message that is given in the prompt, and how much of it.
+
+    Returns:
+        None where the format writes no prompt that the whole begins with.
+    """
+    messages = conversation["messages"]
+    last = messages[-1]
+    given = {**conversation, "messages": messages[:-1]}
+    if speaker is None:
+        speaker = (last["role"], last["name"]) if "name" in last else last["role"]
+    try:
+        whole = fmt.render(conversation, strict=False)
+        if held is None:
+            prompt = fmt.render(given, strict=False, speaker=speaker)
+        else:
+            field, count = held
+            kept = {key: last[key] for key in ("role", "name", "reasoning_content") if key in last}
+            kept |= {"content": last["content"]} if field == "content" else {"content": ""}
+            kept[field] = last[field][:count]
+            left = {**conversation, "messages": [*messages[:-1], kept]}
+            prompt = fmt.render(left, strict=False, continue_final_message=field)
+        message = fmt.canonical(conversation).messages[-1]
+    except rc.InputError:
+        return None
+    if not whole.text.startswith(prompt.text):
+        return None
+    ids = ids_behind(whole, len(prompt.text))
+    lost = frozenset(record.code for record in whole.lost)
+    return Reply(prompt.encode(vocabulary()), tuple(ids), message, lost)
+
+
+def ids_behind(rendering: rc.Rendering, skipped: int) -> list[int]:
+    """The ids of a rendering behind so many characters of its text."""
+    ids: list[int] = []
+    run = ""
+    for segment in rendering.segments:
+        text = segment.text[skipped:]
+        skipped = max(0, skipped - len(segment.text))
+        if not text:
+            continue
+        if segment.control:
+            ids += [*plain_ids(run), vocabulary().control[text]]
+            run = ""
+        else:
+            run += text
+    return ids + plain_ids(run)
 
 
 # Of one reading -----------------------------------------------------------------------------------
