@@ -249,8 +249,8 @@ class State:
 
     def moves(self, symbol: str) -> tuple[Move, ...]:
         """The ways on for a symbol, the preferred one first."""
-        plain = symbol not in self.literals and not is_control(symbol) and not symbol.isspace()
-        key = "" if plain else symbol
+        known = symbol in self.literals or is_control(symbol) or symbol.isspace()
+        key = symbol if known else ""
         found = self._moves.get(key)
         if found is None:
             found = self._moves[key] = tuple(self._find(symbol))
@@ -276,6 +276,13 @@ class State:
 def is_control(symbol: str) -> bool:
     """Whether a symbol stands for a control token."""
     return "\ud800" <= symbol <= "\udfff"
+
+
+def plain(symbols: str) -> str:
+    """The symbols that are plain characters; control tokens that were passed over go."""
+    if symbols.isascii():
+        return symbols
+    return "".join(symbol for symbol in symbols if not is_control(symbol))
 
 
 class HeaderForm(NamedTuple):

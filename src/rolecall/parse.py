@@ -19,7 +19,7 @@ from rolecall.account import call_opening
 from rolecall.canonical import CLIENT_PLACES, LABEL_SLOTS, declare
 from rolecall.conversation import DEFAULT_ROLE, Author, Cast, Conversation, Message, ToolCall
 from rolecall.errors import InputError, ParseError
-from rolecall.grammar import Grammar, Nodes, is_control
+from rolecall.grammar import Grammar, Nodes, is_control, plain
 from rolecall.header import Speakers, bare_system, header_source
 from rolecall.lost import GRAVITY, Level, strict_level
 from rolecall.pattern import slots
@@ -307,7 +307,7 @@ class Session:
         text = self.reader.buffer.get(first, end)
         written = call_as_written(self.fmt, text, self.grammar.control)
         inner = text[1:] if is_control(text[:1]) else text
-        calls, rest = ([], text) if _HOLDS_CONTROL(inner) else calls_in(self.fmt, inner)
+        calls, rest = ([], text) if plain(inner) != inner else calls_in(self.fmt, inner)
         if written is not None:
             calls, rest = [written], ""
         self._unusual, self._item_at = calls, first
@@ -413,8 +413,7 @@ class Session:
 
     def text(self, first: int, end: int) -> str:
         """The plain characters between two symbols."""
-        text = self.reader.buffer.get(first, end)
-        return "".join(s for s in text if not is_control(s)) if _HOLDS_CONTROL(text) else text
+        return plain(self.reader.buffer.get(first, end))
 
     def spelled(self, first: int, end: int) -> str:
         """The characters between two symbols, control tokens spelled out."""
@@ -490,10 +489,6 @@ ENDLESS = ("content", "reasoning", "malformed", "unknown", "system")
 
 LONGEST_SHOWN = 80
 """Characters of a malformed text that a message about it shows."""
-
-
-def _HOLDS_CONTROL(text: str) -> bool:  # noqa: N802
-    return not text.isascii() and any(is_control(symbol) for symbol in text)
 
 
 def _unread(code: str, index: int | None, text: str, span: tuple[int, int]) -> Unread:

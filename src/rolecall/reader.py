@@ -25,6 +25,7 @@ from rolecall.grammar import (
     Nodes,
     State,
     is_control,
+    plain,
 )
 from rolecall.header import Speakers, header_source, says_role
 from rolecall.pattern import FILTERS, Piece
@@ -506,7 +507,7 @@ class Reader:
                     closed[str(action.data)] = action.at
                 elif action.kind == "open" and str(action.data) in closed:
                     slot = str(action.data)
-                    found[slot] = self.buffer.get(action.at, closed.pop(slot))
+                    found[slot] = plain(self.buffer.get(action.at, closed.pop(slot)))
             node = node.parent
         return self.at, found
 
