@@ -104,6 +104,8 @@ class Boundary:
     """Between turns: any header, or the end of the document."""
 
     previous: Author | None
+    may_end: bool = True
+    """Whether the document may end here; where the last turn ends in another way it may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +327,7 @@ class Grammar:
         self._form_numbers: dict[tuple[str, str], int] = {}
         self._twins: dict[int, tuple[re.Pattern[str], ...]] = {}
         self._states: dict[tuple[Nodes, Text | None], State] = {}
-        self._boundaries: dict[Author | None, Nodes] = {}
+        self._boundaries: dict[Boundary, Nodes] = {}
 
     # States
 
@@ -411,7 +413,7 @@ class Grammar:
         if isinstance(node, Alt):
             return node.options
         if isinstance(node, Boundary):
-            return ((0, self._boundary(node.previous)),)
+            return ((0, self._boundary(node)),)
         if isinstance(node, Item):
             after = self.state((AfterItem(node.kind), *tail))
             number = self._number_of(after)
@@ -470,7 +472,7 @@ class Grammar:
         last = closing[-1] if closing else None
         if gap and isinstance(last, Lit) and is_control(last.text[-1]):
             gap = (Alt(((0, gap), (1, ()))),)
-        after: Nodes = (*gap, Boundary(spec.author))
+        after: Nodes = (*gap, Boundary(spec.author, may_end=spec.final_end is None))
         ways: list[tuple[int, Nodes]] = [(0, (*end, *after))]
         if spec.final_end is not None:
             final = self.nodes(spec.final_end)
@@ -516,29 +518,28 @@ class Grammar:
             return start
         return (Alt(((0, (*begin, *start)), (2, start))),)
 
-    def _boundary(self, previous: Author | None) -> Nodes:
-        found = self._boundaries.get(previous)
+    def _boundary(self, node: Boundary) -> Nodes:
+        found = self._boundaries.get(node)
         if found is None:
-            found = self._boundaries[previous] = self._make_boundary(previous)
+            found = self._boundaries[node] = self._make_boundary(node)
         return found
 
-    def _make_boundary(self, previous: Author | None) -> Nodes:
+    def _make_boundary(self, node: Boundary) -> Nodes:
         ways: list[tuple[int, Nodes]] = []
-        for number in self._forms_after(previous):
+        bare: list[tuple[int, Nodes]] = []
+        for number in self._forms_after(node.previous):
             form = self.forms[number]
-            header = self.nodes(form.pattern)
-            ways.append(
-                (
-                    1 if form.twin else 0,
-                    (Mark("header", number), *_lazy(header), HeaderEnd(number, previous)),
-                )
-            )
+            header = _lazy(self.nodes(form.pattern))
+            way = (Mark("header", number), *header, HeaderEnd(number, node.previous))
+            (ways if header else bare).append((1 if form.twin else 0, way))
         finish = self.nodes(self.fmt.finish)
-        ways.append((0, (*finish, Accept())))
-        if finish:
-            ways.append((1, (Accept(),)))
+        if node.may_end:
+            ways.append((0, (*finish, Accept())))
+            if finish:
+                ways.append((1, (Accept(),)))
+        # A turn without a header begins with its body, which has its own prefix.
         prefix: Nodes = (PREFIX,) if self.fmt.dummy_prefix else ()
-        return (*prefix, Alt(tuple(ways)))
+        return (Alt(((0, (*prefix, Alt(tuple(ways)))), *bare)),)
 
     def _forms_after(self, previous: Author | None) -> list[int]:
         """The headers that may stand behind a turn, those that fix most first."""

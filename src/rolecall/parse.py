@@ -318,9 +318,9 @@ class Session:
     def _end_tool(self, at: int) -> None:
         item, self._item = self._item or {}, None
         tool = tool_of(self.fmt, item)
-        if tool is None:
+        if tool is None and "tools-unread" not in {record.code for record in self.unread}:
             self.record("tools-unread", self._item_at, at)
-        else:
+        elif tool is not None:
             self.tools.append(tool)
 
     def _cut(self, at: int) -> None:
@@ -345,11 +345,20 @@ class Session:
     def _check(self, draft: Draft) -> None:
         """Say where a message could be read as another's, or holds what looks like a call."""
         speaker = draft.speaker
-        shared = not speaker.labelled and speaker.name is None and len(self._sharing(speaker)) > 1
+        shared = speaker.name is None and (
+            self._named_otherwise(speaker) if speaker.labelled else len(self._sharing(speaker)) > 1
+        )
         content = draft.slots.get("content", "")
         if shared or any(body.fullmatch(content) for body in self._twins(speaker)):
             self.record("ambiguous", draft.first, draft.end)
         self._check_calls(draft)
+
+    def _named_otherwise(self, speaker: Speaker) -> bool:
+        """Whether the cast has another author for some name that this header cannot hold."""
+        return not slots(speaker.spec.open) & {"name", "speaker"} and any(
+            role == speaker.role and name is not None and author != speaker.author
+            for (role, name), author in self.cast.entries.items()
+        )
 
     def _sharing(self, speaker: Speaker) -> Collection[Author]:
         """The authors who write the same header."""

@@ -469,7 +469,8 @@ class Reader:
                 continue
             speaker = Speaker(author, known, reading.name, attributes, spec, labelled)
             actions = (Action(at, "speaker", speaker),)
-            state = self.grammar.state(self.grammar.turn(spec, dynamic.node.facts))
+            body = self.grammar.turn(spec, dynamic.node.facts, behind=not form.pattern)
+            state = self.grammar.state(body)
             cost = thread.cost + dynamic.penalty + (1 if rank else 0)
             new = Thread(state, cost, Trail(trail, actions), _placed(place, actions))
             entered.append((begun, new))
@@ -570,6 +571,9 @@ class Reader:
             here, depth, left = waiting.pop(0)
             if here.scan is not None and not here.scan.complete:
                 continue
+            if here.place.opened is not None and self.at - here.place.opened > LONGEST_WORD:
+                # A word is read whenever a header may end; one as long as that is none.
+                continue
             for other in sorted(here.state.literals):
                 control = is_control(other)
                 if not (other.isspace() or (control and left and other != symbol)):
@@ -665,11 +669,13 @@ class Reader:
     def finished(self) -> tuple[Thread, list[Action], bool]:
         """The best reading if nothing more comes, what it passes at the end, if it may end."""
         best: tuple[tuple[int, int], Thread, list[Action], bool] | None = None
-        for thread in self.threads:
+        for thread in self._leave_headers(self.threads):
             ways: list[tuple[int, int, Actions, bool]] = []
             if thread.scan is None or thread.scan.complete:
                 ways = [(0, cost, actions, True) for actions, cost in thread.state.accepts]
             unfinished = 1 if _slot(thread) in SAID else 2 if _slot(thread) else 3
+            if thread.place.header is not None:
+                unfinished = 4
             ways.append((unfinished, 0, (), False))
             for grade, cost, marks, ends in ways:
                 key = (grade, thread.cost + cost + self._unfit(thread))

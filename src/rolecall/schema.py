@@ -72,7 +72,7 @@ TURN: dict[str, Key] = {
     "reads": Key(
         "patterns",
         "What models write in place of `body` too: read and never written. The slot `any` stands "
-        "for words that are passed over.",
+        "for one word that is passed over.",
         "[]",
     ),
     "end": Key("pattern", "What closes the turn; in a model's turn, what it samples last.", '""'),
@@ -131,7 +131,7 @@ CALLS: dict[str, Key] = {
     "reads": Key(
         "patterns",
         "What models write in place of `each` too: read and never written. The slot `any` stands "
-        "for words that are passed over.",
+        "for one word that is passed over.",
         "[]",
     ),
     "join": Key("pattern", "Between calls.", '""'),
