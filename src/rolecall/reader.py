@@ -24,6 +24,7 @@ from rolecall.grammar import (
     Move,
     Nodes,
     State,
+    Text,
     is_control,
     plain,
 )
@@ -326,6 +327,8 @@ class Reader:
             return None
         start: Scan | None = None
         slot = move.target.slot
+        if slot is not None and not self._begins(slot, symbol):
+            return None
         if slot is not None and slot.kind in STARTS:
             start = advance(STARTS[slot.kind], symbol)
             if start is None:
@@ -354,6 +357,13 @@ class Reader:
     def _passed(self, thread: Thread, marks: Actions, at: int) -> tuple[Trail, Place]:
         actions = tuple(Action(at, mark.kind, mark.data) for mark in marks)
         return Trail(thread.trail, actions), _placed(thread.place, actions)
+
+    def _begins(self, slot: Text, symbol: str) -> bool:
+        """Whether a word may begin so, as far as one character tells."""
+        rule = self.grammar.fmt.match.get(slot.slot)
+        if rule is None or slot.free or rule.search("a") is None:
+            return True
+        return rule.search(symbol) is not None or rule.search(f"{symbol}a") is not None
 
     def _fits(self, thread: Thread) -> bool:
         """Whether the slot of a reading holds what the format lets it hold."""
