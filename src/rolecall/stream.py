@@ -265,6 +265,7 @@ class Stream:
                 if not self._fmt.attributes:
                     self._speak(events)  # Nothing that follows can say more of the speaker.
             case "again":
+                self._speak(events)
                 self._finish_draft(events)
                 speaker = self._session.drafts[self._draft + 1].speaker
                 self._next(Action(action.at, "speaker", speaker), action.at)
