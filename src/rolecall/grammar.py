@@ -488,7 +488,7 @@ class Grammar:
             Test(
                 "calls",
                 False,
-                (Alt(((0, (*call_end, *self._ended(call_end), *after)), (1, plain))),),
+                (*call_end, *self._ended(call_end), *gap, Boundary(spec.author)),
             ),
         )
 

@@ -148,7 +148,8 @@ class Session:
         self._sources.append(_Source(reader.at, chunk.first, chunk.end, exact))
         self._starts.append(reader.at)
         if chunk.problem:
-            self._record(chunk.problem, chunk.text or chunk.token, (chunk.first, chunk.end))
+            index, text = self._message_at(reader.at), chunk.text or chunk.token
+            self.unread.append(_unread(chunk.problem, index, text, (chunk.first, chunk.end)))
         elif chunk.token and self.first_control is None:
             self.first_control = chunk
         if chunk.text and chunk.token and chunk.token not in self.grammar.control:
@@ -335,7 +336,7 @@ class Session:
             return
         if self.unread and self.unread[-1].code in ("unexpected", "spacing"):
             return  # That is why it could not go on.
-        if self._closed == "content":
+        if self._closed in ("content", "arguments"):
             self.record("other-end", at, at + 1)
             return
         self.record("unclosed", max(0, at - 1), at)
@@ -456,12 +457,20 @@ class Session:
 
     def record(self, code: str, first: int, end: int) -> None:
         """Record what could not be read."""
+        index = self._message_at(first)
         first = max(first, self.known)
-        self._record(code, self.spelled(first, end), self.span(first, end))
-
-    def _record(self, code: str, text: str, span: tuple[int, int]) -> None:
-        index = len(self.drafts) - 1 if self.drafts else None
+        text, span = self.spelled(first, end), self.span(first, end)
         self.unread.append(_unread(code, index, text, span))
+
+    def _message_at(self, at: int) -> int | None:
+        """The message that a symbol stands in or behind, or None in front of all of them."""
+        ahead = self.reader.passed(self.reader.threads[0], self.committed)
+        begun = sum(action.kind in ("speaker", "again") and action.at <= at for action in ahead)
+        index = len(self.drafts) - 1
+        while index >= 0 and self.drafts[index].first > at:
+            index -= 1
+        index += begun
+        return None if index < 0 else index
 
     def record_text(self, token: Chunk) -> None:
         """Say that a text was read, in which control tokens are only spelled."""

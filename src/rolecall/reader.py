@@ -539,6 +539,7 @@ class Reader:
         for attempt in (
             self._other_space,
             self._missing,
+            self._other_end,
             self._raw_call,
             self._cut_short,
             self._unknown_header,
@@ -606,6 +607,23 @@ class Reader:
                     if depth < MOST_SPACES:
                         waiting.extend((t, depth + 1, further) for t in settled)
         return list(found.values())
+
+    def _other_end(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
+        """End a turn behind a complete call at another end token than that of calls."""
+        for thread in threads:
+            rest, speaker = thread.state.rest, thread.place.speaker
+            complete = _slot(thread) == "arguments" and thread.scan is not None
+            if not (complete and thread.scan and thread.scan.complete and speaker):
+                continue
+            if not is_control(symbol) or rest[:1] != (Mark("end-calls"),):
+                continue
+            marks = (Mark("close", "arguments"), Mark("end-calls"), Mark("cut"))
+            trail, place = self._passed(thread, marks, self.at)
+            state = self.grammar.state(self.grammar.ends(speaker.spec))
+            found = self._advance([Thread(state, thread.cost, trail, place)], symbol)
+            if found:
+                return found
+        return []
 
     def _raw_call(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
         """Take a tool call that is not written as the format has it as it is."""
@@ -683,9 +701,7 @@ class Reader:
             ways: list[tuple[int, int, Actions, bool]] = []
             if thread.scan is None or thread.scan.complete:
                 ways = [(0, cost, actions, True) for actions, cost in thread.state.accepts]
-            unfinished = 1 if _slot(thread) in SAID else 2 if _slot(thread) else 3
-            if thread.place.header is not None:
-                unfinished = 4
+            unfinished = _unfinished(thread)
             ways.append((unfinished, 0, (), False))
             for grade, cost, marks, ends in ways:
                 key = (grade, thread.cost + cost + self._unfit(thread))
@@ -740,6 +756,15 @@ def _named(threads: list[Thread], at: int) -> list[Thread]:
     if not begun:
         return threads
     return [t for t in threads if t.place.call not in begun or _slot(t) not in CALL_WORDS]
+
+
+def _unfinished(thread: Thread) -> int:
+    """How far a reading is from an end; 0 where its last turn has ended."""
+    if thread.place.header is not None:
+        return 4
+    if _slot(thread):
+        return 1 if _slot(thread) in SAID else 2
+    return 3 if thread.place.in_turn else 0
 
 
 SAID = ("content", "reasoning")
