@@ -314,8 +314,20 @@ def check_account(fmt: rc.Format, ids: Sequence[int], found: Read) -> None:
             assert at in covered, f"{token} ({added}) at {at} is nowhere"
     said = [text for message in found.messages for text in texts_of(message)]
     kept = "\n".join([*said, *(record.text for record in found.unread), spelled(found.rest)])
-    for word in MARKER.finditer(spelled(ids)):
+    for word in MARKER.finditer("\n".join(map(spelled, runs_of(ids)))):
         assert word[0] in kept, f"{word[0]} is nowhere"
+
+
+def runs_of(ids: Iterable[int]) -> Iterator[list[int]]:
+    """The stretches of ids that spell plain text."""
+    run: list[int] = []
+    for token in ids:
+        if vocabulary().token_bytes(token) is None or vocabulary().token_text(token) is not None:
+            yield run
+            run = []
+        else:
+            run.append(token)
+    yield run
 
 
 def check_rest(text: str, found: Read) -> None:
