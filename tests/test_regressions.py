@@ -327,3 +327,111 @@ def test_a_name_that_shares_its_ids_with_another_spelling_is_a_warning(name: str
     assert ("warning", "ambiguous", 0, "name") in {record[:4] for record in lost}
     plain = rc.format("chatml-name-attr").render([{**USER, "name": "\u00e9"}])
     assert plain.encode(str(tokenizer_file("qwen3"))).lost == ()
+
+
+# Reading back ------------------------------------------------------------------------------------
+
+QUESTION = {"role": "user", "content": "q"}
+
+
+def calls_of(*names: str) -> list[dict[str, Any]]:
+    return [
+        {"id": f"aaaaaaaa{n}", "type": "function", "function": {"name": name, "arguments": "{}"}}
+        for n, name in enumerate(names)
+    ]
+
+
+def test_content_and_calls_of_harmony_are_one_message() -> None:
+    fmt = rc.format("harmony")
+    reply = {"role": "assistant", "content": "c", "tool_calls": calls_of("f", "g")}
+    found = fmt.parse(fmt.render([QUESTION, reply]).text)
+    assert [call.name for call in found.messages[-1].tool_calls] == ["f", "g"]
+    assert found.messages[-1].content == "c"
+
+
+def test_a_second_turn_among_sampled_ids_is_refused() -> None:
+    fmt = rc.format("chatml")
+    prompt = fmt.render([QUESTION], add_generation_prompt=True).encode(vocabulary())
+    more = [QUESTION, {"role": "assistant", "content": "Hi"}, QUESTION]
+    ids = fmt.render(more).encode(vocabulary()).ids[len(prompt.ids) :]
+    with pytest.raises(rc.InputError, match="stand behind the reply"):
+        fmt.extend(prompt, [], sampled=ids)
+
+
+@pytest.mark.parametrize("name", ["openchatml-0.1", "mistral-v13", "kimi-k2"])
+def test_results_find_their_calls_where_ids_are_not_written(name: str) -> None:
+    fmt = rc.format(name)
+    calling = {"role": "assistant", "content": None, "tool_calls": calls_of("f")}
+    result = {"role": "tool", "content": "res", "tool_call_id": "aaaaaaaa0"}
+    prompt = fmt.render([QUESTION], add_generation_prompt=True).encode(vocabulary())
+    called = fmt.render([QUESTION, calling]).encode(vocabulary())
+    end = int(called.sampled.nonzero()[0][-1]) + 1
+    extended = fmt.extend(prompt, [result], sampled=called.ids[len(prompt.ids) : end])
+    whole = fmt.render([QUESTION, calling, result]).encode(vocabulary())
+    assert extended.ids.tolist() == whole.ids.tolist()
+
+
+def test_an_empty_system_prompt_that_writes_nothing_is_not_canonical() -> None:
+    fmt = rc.format("deepseek-v3")
+    found = fmt.canonical([{"role": "system", "content": ""}, QUESTION])
+    assert [message.role for message in found.messages] == ["user"]
+
+
+def test_an_id_of_a_result_ends_with_its_line_in_kimi() -> None:
+    result = {"role": "tool", "content": "x", "name": "f", "tool_call_id": "i\n"}
+    with pytest.raises(rc.InputError, match="call_id that matches"):
+        rc.format("kimi-k2").render([result])
+
+
+def odd(folder: Path, text: str) -> rc.Format:
+    file = folder / "odd.toml"
+    file.write_text(f'control = ["<|a|>", "<|b|>", "<|c|>"]\n{text}\nend = "<|b|>"\n')
+    return rc.format(str(file))
+
+
+def test_an_attribute_in_a_body_comes_back(tmp_path: Path) -> None:
+    body = 'open = "<|a|>{role}\\n"\nbody = "{mood?[{mood}]}{content}"'
+    fmt = odd(tmp_path, f'attributes = ["mood"]\n[turn]\n{body}')
+    said = [QUESTION, {"role": "assistant", "content": "hi", "attributes": {"mood": "sad"}}]
+    assert fmt.parse(fmt.render(said).text).messages == fmt.canonical(said).messages
+
+
+def test_a_label_that_is_a_control_token_comes_back(tmp_path: Path) -> None:
+    fmt = odd(tmp_path, '[labels]\njudge = "<|c|>"\n[turn]\nopen = "<|a|>{role}\\n"')
+    said = [QUESTION, {"role": "judge", "content": "hi"}]
+    cast = {"judge": "model"}
+    assert fmt.parse(fmt.render(said, cast=cast).text, cast=cast) == fmt.canonical(said, cast=cast)
+
+
+def test_an_option_that_is_said_twice_is_recorded(tmp_path: Path) -> None:
+    header = 'open = "<|a|>{role}{date? on {date}}\\n"'
+    fmt = odd(tmp_path, f'[options.date]\ndefault = "today"\n[turn]\n{header}')
+    found = fmt.parse("<|a|>user on monday\nhi<|b|><|a|>assistant on friday\nyo<|b|>")
+    assert "said-otherwise" in {record.code for record in found.unread}
+
+
+def test_a_name_in_a_group_behind_a_complete_header_is_read(tmp_path: Path) -> None:
+    fmt = odd(tmp_path, '[turn]\nopen = "<|a|><|c|>{role}<|c|>{name?{name}<|c|>}"')
+    said = [{**QUESTION, "name": "Bob"}, {"role": "assistant", "content": "yo"}]
+    assert fmt.parse(fmt.render(said).text).messages == fmt.canonical(said).messages
+
+
+def test_text_that_two_readings_divide_otherwise_says_so(tmp_path: Path) -> None:
+    header = 'open = "<|a|>{role}\\n"'
+    body = 'body = "{reasoning?<think>{reasoning}</think>}{content}"'
+    fmt = odd(tmp_path, f"[turn]\n{header}\n{body}")
+    reply = {"role": "assistant", "content": "A", "reasoning_content": "x</think>y"}
+    found = fmt.parse(fmt.render([QUESTION, reply]).text)
+    assert "ambiguous" in {record.code for record in found.unread}
+
+
+@pytest.mark.parametrize("given", [None, object(), 1.5])
+def test_what_is_neither_ids_nor_text_is_the_callers_mistake(given: object) -> None:
+    with pytest.raises(rc.InputError, match="give token ids"):
+        rc.format("chatml").parse(given, tokenizer=vocabulary())
+
+
+def test_a_prompt_that_is_none_is_the_callers_mistake() -> None:
+    prompt: Any = "x"
+    with pytest.raises(rc.InputError, match="prompt"):
+        rc.format("chatml").stream(prompt=prompt)

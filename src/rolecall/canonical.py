@@ -68,6 +68,8 @@ def canonical(fmt: Format, conversation: Conversation) -> Conversation:
         if number in weighed:
             message = replace(message, weight=turn.weight)
         previous = turn.author
+        if not _shows(walked, turns, number, header):
+            continue
         if number in separated:
             messages.append(Message(DEFAULT_ROLE["owner"], ""))
         messages.append(message)
@@ -158,6 +160,19 @@ def _message(fmt: Format, walked: Walk, turn: Turn, header: Pattern) -> Message:
         tool_call_id=_given(turn, texts, "call_id") if turn.author == "tool" else None,
         attributes={key: texts[key] for key in fmt.attributes if texts.get(key)},
     )
+
+
+def _shows(walked: Walk, turns: list[Turn], number: int, header: Pattern) -> bool:
+    """Whether anything in the text shows that a turn is there."""
+    turn = turns[number]
+    pieces: list[Piece] = []
+    for nodes in (header, turn.spec.body, turn.spec.end, turn.spec.gap):
+        write(nodes, walked.values(turn), "scaffold", pieces.append)
+    if pieces or number + 1 == len(turns):
+        return True
+    following = turns[number + 1].spec
+    before = turns[number - 1].author if number else None
+    return following.header(turn.author) != following.header(before)
 
 
 def _blank_reasoning(fmt: Format, walked: Walk, turn: Turn) -> str | None:

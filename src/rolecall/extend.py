@@ -96,6 +96,8 @@ def extend(
         )
     added = Conversation.read(messages, cast=given.cast).messages
     reply = None if sampled is None else _read(fmt, encoding, tokenizer, sampled)
+    if reply is not None:
+        reply = replace(reply, message=_answered(reply.message, added))
     history = _history(fmt, old, added, reply)
     last = len(history) - 1
     behind = old if _stays(fmt, old) else None
@@ -111,6 +113,9 @@ def extend(
     if reply is None:
         return _joined(new, [first], start, tokenizer, before=before)
     place, more = _behind(fmt, old, reply, new, start, last)
+    # Where nothing ends a turn but the next header, its first token may have been sampled.
+    if more and len(reply.ids) > reply.behind + (not reply.closed):
+        raise _stray(reply)
     if more:
         extra = (Segment(item.text, item.control, last, "end", sampled=True) for item in more)
         new = replace(new, segments=(*new.segments, *extra))
@@ -367,11 +372,32 @@ def _behind(
         raise _changed(fmt, new, found if isinstance(found, Place) else found[0], last)
     behind = _match(new.segments, found[0], reply.written(reply.behind))
     if isinstance(behind, Place):
-        raise InputError(
-            f"sampled: the ids from {reply.behind} on stand behind the reply and are not how "
-            "`messages` go on; leave them out, or read them with stream(messages=None)"
-        )
+        raise _stray(reply)
     return behind
+
+
+def _stray(reply: Reply) -> InputError:
+    return InputError(
+        f"sampled: the ids from {reply.behind} on stand behind the reply and are not how "
+        "`messages` go on; leave them out, or read them with stream(messages=None)"
+    )
+
+
+def _answered(message: Message, added: Sequence[Message]) -> Message:
+    """The reply with the ids that the results behind it give its calls.
+
+    Where a format writes no ids of calls, or its own, results are told by their order.
+    """
+    ids = [
+        result.tool_call_id
+        for result, _ in zip(added, message.tool_calls, strict=False)
+        if result.tool_call_id is not None
+    ]
+    known = {call.id for call in message.tool_calls}
+    if not ids or set(ids) & known:
+        return message
+    named = [replace(call, id=given) for call, given in zip(message.tool_calls, ids, strict=False)]
+    return replace(message, tool_calls=(*named, *message.tool_calls[len(named) :]))
 
 
 def _closing(segments: Sequence[Segment]) -> tuple[int, int]:

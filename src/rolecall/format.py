@@ -388,6 +388,18 @@ class Format:
         from rolecall.stream import Stream
         from rolecall.tokenizers import tokenizer as load
 
+        if (
+            prompt is not None
+            and not isinstance(prompt, Rendering)
+            and not hasattr(prompt, "rendering")
+        ):
+            raise InputError(
+                f"prompt: found {prompt!r}; give what render or encode returned for the messages"
+            )
+        if isinstance(speakers, str):
+            raise InputError(
+                f"speakers: found {speakers!r}; give a list of roles or of (role, name) pairs"
+            )
         if messages is not None and (type(messages) is not int or messages < 1):
             raise InputError(f"messages: found {messages!r}; give a positive number, or None")
         return Stream(

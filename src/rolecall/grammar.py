@@ -213,6 +213,12 @@ class State:
         return self._expanded[1]
 
     @property
+    def goes_on(self) -> bool:
+        """Whether anything may come next, a header that is complete here aside."""
+        arcs, _, accepts = self._expanded
+        return bool(arcs or accepts) or self.slot is not None
+
+    @property
     def accepts(self) -> list[tuple[Actions, int]]:
         """What is passed, at what penalty, where the document ends here; empty if it cannot."""
         return self._expanded[2]
@@ -271,6 +277,8 @@ class State:
         assert self.slot is not None
         if self.slot.kind == "raw":
             return symbol not in self.slot.stops
+        if symbol in self.grammar.labels:
+            return self.slot.slot in ("role", "speaker")
         # A word that is only read ends where the next one begins.
         return not is_control(symbol) and not (self.slot.free and symbol.isspace())
 
@@ -315,6 +323,14 @@ class Grammar:
         """Control token to its symbol."""
         self.names = {symbol: token for token, symbol in self.control.items()}
         """Symbol to its control token."""
+        self.labels = {
+            symbol: token
+            for token, symbol in self.control.items()
+            if any(
+                piece.control and piece.text == token for v in fmt.labels.values() for piece in v
+            )
+        }
+        """Symbol to its control token, of those that are labels of roles."""
         self.words = frozenset((*fmt.attributes, "any"))
         """Slots that, where they are only read, hold one word of any kind."""
         self.reader = HeaderReader(fmt)
@@ -364,8 +380,8 @@ class Grammar:
         elif isinstance(node, Mark):
             self.expand(tail, (*actions, node), penalty, out, seen)
         elif isinstance(node, Test):
-            # An attribute that says what the format writes anyway is not said.
-            lazy = node.lazy or node.slot in self.fmt.attributes
+            # An attribute that says what the format writes in its place is not said.
+            lazy = node.lazy or (node.slot in self.fmt.attributes and _either(node, tail))
             order = (False, True) if lazy else (True, False)
             for value in order:
                 cost = penalty + (1 if value and self._bare(node) else 0)
@@ -728,15 +744,9 @@ def _lazy(header: Nodes, *, followed: bool = False) -> Nodes:
     for number, node in enumerate(header):
         rest = header[number + 1 :]
         if isinstance(node, Test):
-            following = rest[0] if rest else None
-            either = (
-                isinstance(following, Test)
-                and following.slot == node.slot
-                and following.negated != node.negated
-            )
             more = followed or bool(rest)
             inner = _lazy(node.nodes, followed=more)
-            found.append(replace(node, nodes=inner, lazy=more and not either))
+            found.append(replace(node, nodes=inner, lazy=more and not _either(node, rest)))
         else:
             found.append(node)
     return tuple(found)
@@ -768,6 +778,16 @@ def _flexible(nodes: Nodes) -> Nodes:
             if part:
                 found.append(Lit(part))
     return tuple(found)
+
+
+def _either(node: Test, rest: Nodes) -> bool:
+    """Whether something stands in the place of nodes that are not there."""
+    following = rest[0] if rest else None
+    return (
+        isinstance(following, Test)
+        and following.slot == node.slot
+        and following.negated != node.negated
+    )
 
 
 def _ends_control(nodes: list[Node]) -> bool:

@@ -316,8 +316,8 @@ class _Loader:
         rules: dict[str, re.Pattern[str]] = {}
         for slot, source in self.raw(("match",)).items():
             where = ("match", slot)
-            if slot not in (*self.attributes, "call_name"):
-                known = ", ".join((*self.attributes, "call_name"))
+            if slot not in (*self.attributes, "call_name", "call_id"):
+                known = ", ".join((*self.attributes, "call_name", "call_id"))
                 raise self.fail(where, f"match.{slot}: nothing is called so (known: {known})")
             try:
                 rules[slot] = re.compile(source)

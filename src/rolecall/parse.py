@@ -25,8 +25,9 @@ from rolecall.lost import GRAVITY, Level, strict_level
 from rolecall.pattern import slots
 from rolecall.plan import would_join
 from rolecall.reader import Action, Reader, Speaker, Trail, Unexpected, every
+from rolecall.render import Rendering
 from rolecall.reply import Draft, call_as_written, call_of, calls_in, message_of, tool_of
-from rolecall.symbols import Chunk, Symbols
+from rolecall.symbols import Chunk, Symbols, is_text, whole_numbers
 from rolecall.tokenizers.base import RunStart
 from rolecall.turn import Turn
 from rolecall.unread import Unread
@@ -137,7 +138,7 @@ class Session:
 
     def feed(self, given: object) -> list[Chunk]:
         """The symbols of ids or text."""
-        if isinstance(given, (str, bytes, bytearray, memoryview)):
+        if is_text(given):
             return self.symbols.feed_text(cast("str | bytes", given))
         return self.symbols.feed_ids(cast("Iterable[int]", given))
 
@@ -272,7 +273,8 @@ class Session:
         if self._item is not None:
             self._item[slot] = text
         elif slot in self.fmt.options:
-            self.found[slot] = text
+            if self.found.setdefault(slot, text) != text:
+                self.record("said-otherwise", first, action.at)
         elif self.drafts and self.drafts[-1].ended is None:
             draft = self.drafts[-1]
             said = draft.speaker.name if slot == "name" else draft.slots.get(slot)
@@ -552,11 +554,13 @@ def parse(
 ) -> Conversation:
     """Parse a whole document; the arguments are those of `Format.parse`."""
     threshold = strict_level(strict)
-    from_text = isinstance(source, (str, bytes, bytearray, memoryview))
+    if isinstance(source, Rendering):
+        raise InputError("found a rendering; parse its text, or the ids of its encoding")
+    from_text = is_text(source)
     if not from_text and tokenizer is None:
         raise InputError("ids can only be read with their tokenizer; pass tokenizer=")
     session = Session(fmt, None if from_text else tokenizer, cast_, options)
-    for chunk in session.feed(source):
+    for chunk in session.feed(source if from_text else whole_numbers(source)):
         for _ in session.read(chunk):
             session.agree()
     session.finish()

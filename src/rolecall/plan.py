@@ -318,7 +318,9 @@ def _number_result(fmt: Format, plan: Plan, turn: Turn, waiting: list[tuple[str,
         if given and given != written:
             detail = f"{fmt.name} numbers calls by itself: {given!r} is written {written!r}"
             plan.lost.append(Lost("note", "id-rewritten", turn.message, "tool_call_id", detail))
-    elif not given:
+    elif given:
+        _check_match(fmt, "call_id", given, turn.message or 0, "tool_call_id")
+    else:
         raise ConversationError(
             "it answers no call: every call before it has its result; add the call, or the id of "
             "the call that it answers",

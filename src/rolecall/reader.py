@@ -297,6 +297,8 @@ class Reader:
                 other = kept.get(key)
                 if other is None or new.cost < other.cost:
                     kept[key] = new
+                elif new.cost == other.cost and _last_said(new) != _last_said(other):
+                    self.unexpected.append(Unexpected(self.at, self.at + 1, "ambiguous"))
         found = _named(list(kept.values()), self.at)
         if len(found) > MOST_THREADS:
             found = sorted(found, key=lambda thread: thread.cost)[:MOST_THREADS]
@@ -398,7 +400,7 @@ class Reader:
         ends: list[_HeaderRead] = []
         for thread in threads:
             state = thread.state
-            if state.slot is not None or state.literals or state.accepts or not state.dynamic:
+            if state.goes_on or not state.dynamic:
                 found.append(thread)
             for dynamic in () if state.slot is not None else state.dynamic:
                 _, place = self._passed(thread, dynamic.actions, self.at)
@@ -518,7 +520,8 @@ class Reader:
                     closed[str(action.data)] = action.at
                 elif action.kind == "open" and str(action.data) in closed:
                     slot = str(action.data)
-                    found[slot] = plain(self.buffer.get(action.at, closed.pop(slot)))
+                    text = self.buffer.get(action.at, closed.pop(slot))
+                    found[slot] = self.grammar.labels.get(text) or plain(text)
             node = node.parent
         return self.at, found
 
@@ -756,6 +759,19 @@ def _named(threads: list[Thread], at: int) -> list[Thread]:
     if not begun:
         return threads
     return [t for t in threads if t.place.call not in begun or _slot(t) not in CALL_WORDS]
+
+
+def _last_said(thread: Thread) -> Action | None:
+    """Where what is said last was complete."""
+    node: Trail | None = thread.trail
+    while node is not None:
+        for action in reversed(node.actions):
+            if action.kind == "close" and action.data in SAID:
+                return action
+            if action.kind in ("header", "speaker"):
+                return None
+        node = node.parent
+    return None
 
 
 def _unfinished(thread: Thread) -> int:

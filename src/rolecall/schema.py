@@ -46,7 +46,7 @@ TOP: dict[str, Key] = {
     "attributes": Key("texts", "Message attributes that patterns may write as slots.", "[]"),
     "match": Key(
         "table",
-        "Attribute, or `call_name`, to the regular expression that its value must match.",
+        "Attribute, `call_name` or `call_id`, to the regular expression that its value must match.",
         "{}",
     ),
     "labels": Key("table", "Role to the word or control token that is written for it.", "{}"),

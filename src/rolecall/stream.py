@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from operator import index
-from typing import TYPE_CHECKING, SupportsIndex, cast
+from typing import TYPE_CHECKING, cast
 
 from rolecall.conversation import DEFAULT_ROLE, Author, Cast, Message, ToolCall
 from rolecall.errors import ConversationError, InputError
@@ -28,6 +27,7 @@ from rolecall.pattern import filled
 from rolecall.reader import Action, Speaker, Thread, Trail
 from rolecall.render import Rendering
 from rolecall.reply import Draft, call_of, filter_of, message_of, plain_content
+from rolecall.symbols import is_text, whole_numbers
 from rolecall.tokenizers.base import RunStart
 from rolecall.turn import Turn, text_of
 from rolecall.unread import Unread
@@ -124,6 +124,12 @@ class Stream:
         for segment in prompt.segments[resume.first :]:
             for _ in session.feed_known(segment.text, control=segment.control):
                 pass
+        # What the prompt ends in is known, whatever its text could be read as.
+        part = prompt.segments[-1].part if prompt.segments else ""
+        threads = session.reader.threads
+        open_ = [t for t in threads if t.state.slot is not None and t.state.slot.slot == part]
+        if part in DELTAS and open_:
+            session.reader.threads = open_
 
     # What comes in
 
@@ -141,11 +147,12 @@ class Stream:
             InputError: If it is neither, or ids come without a tokenizer. The stream is as it was
                 then.
         """
-        from_text = isinstance(given, (str, bytes, bytearray, memoryview))
+        from_text = is_text(given)
         if not from_text:
-            given = _whole_numbers(given)
+            given = whole_numbers(given)
         chunks = self._session.feed(cast("object", given))
-        self._from_text = from_text
+        # What is empty says nothing of what is to come.
+        self._from_text = from_text if cast("Sequence[int]", given) else self._from_text
         if not from_text:
             self._ids.extend(cast("list[int]", given))
         events = self._first
@@ -481,24 +488,6 @@ def _speaks_as(thread: Thread, best: Mapping[tuple[str, int | None], Thread]) ->
     other = best[slot.slot, thread.place.opened].place.speaker
     speaker = thread.place.speaker
     return speaker is None or other is None or speaker[:3] == other[:3]
-
-
-def _whole_numbers(given: object) -> list[int]:
-    """One id, or several, as a list.
-
-    Raises:
-        InputError: If it is none of those.
-    """
-    try:
-        return [index(given)]  # type: ignore[arg-type]
-    except TypeError:
-        pass
-    try:
-        return [index(number) for number in cast("Iterable[SupportsIndex]", given)]
-    except TypeError:
-        raise InputError(
-            f"found {type(given).__name__}; give token ids, which are whole numbers, or text"
-        ) from None
 
 
 def _session(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from operator import index
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, SupportsIndex, cast
 
 from rolecall.errors import InputError
 from rolecall.tokenizers.base import RunStart, Tokenizer
@@ -46,6 +46,31 @@ class Chunk(NamedTuple):
     problem: Problem = ""
     """Why it is not what was written: an id ``outside-vocabulary``; bytes that are
     ``malformed-utf8`` or a ``lone-surrogate``, for which U+FFFD stands."""
+
+
+def is_text(given: object) -> bool:
+    """Whether something is text, as characters or as UTF-8; else it is ids."""
+    if isinstance(given, memoryview):
+        return given.itemsize == 1
+    return isinstance(given, (str, bytes, bytearray))
+
+
+def whole_numbers(given: object) -> list[int]:
+    """One id, or several, as a list.
+
+    Raises:
+        InputError: If it is none of those.
+    """
+    try:
+        return [index(given)]  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    try:
+        return [index(number) for number in cast("Iterable[SupportsIndex]", given)]
+    except TypeError:
+        raise InputError(
+            f"found {type(given).__name__}; give token ids, which are whole numbers, or text"
+        ) from None
 
 
 class Symbols:
@@ -104,9 +129,9 @@ class Symbols:
         tokenizer = self._tokenizer
         if tokenizer is None:
             raise InputError("ids can only be read with their tokenizer; pass tokenizer=")
-        self._takes("ids")
         chunks: list[Chunk] = []
         for given in ids:
+            self._takes("ids")
             try:
                 number = index(given)
             except TypeError:
@@ -150,6 +175,8 @@ class Symbols:
         Raises:
             InputError: If this stream was given ids before.
         """
+        if not text:
+            return []
         self._takes("text")
         chunks: list[Chunk] = []
         if isinstance(text, str):
