@@ -314,24 +314,38 @@ def check_account(fmt: rc.Format, ids: Sequence[int], found: Read) -> None:
             assert at in covered, f"{token} ({added}) at {at} is nowhere"
     said = [text for message in found.messages for text in texts_of(message)]
     kept = "\n".join([*said, *(record.text for record in found.unread), spelled(found.rest)])
-    for word in MARKER.finditer("\n".join(map(spelled, runs_of(ids)))):
-        assert word[0] in kept, f"{word[0]} is nowhere"
+    for run in runs_of(ids):
+        for word in MARKER.finditer(spelled(ids[at] for at in run)):
+            # Where part of it is in a record, the rest must be somewhere too.
+            own = [at for at in run if _within(ids, run, at, word.span())]
+            left = [spelled([ids[at]]) for at in own if at not in covered]
+            parts = [word[0]] if len(left) == len(own) else left
+            assert all(part.strip() in kept for part in parts), f"{word[0]} is nowhere"
 
 
-def runs_of(ids: Iterable[int]) -> Iterator[list[int]]:
-    """The stretches of ids that spell plain text."""
+def runs_of(ids: Sequence[int]) -> Iterator[list[int]]:
+    """The places of ids that spell plain text, a stretch at a time."""
     run: list[int] = []
-    for token in ids:
+    for at, token in enumerate(ids):
         if vocabulary().token_bytes(token) is None or vocabulary().token_text(token) is not None:
             yield run
             run = []
         else:
-            run.append(token)
+            run.append(at)
     yield run
+
+
+def _within(ids: Sequence[int], run: Sequence[int], at: int, span: tuple[int, int]) -> bool:
+    """Whether the id at a place of a run spells part of a span of its text."""
+    before = len(spelled(ids[n] for n in run if n < at))
+    return before < span[1] and before + len(spelled([ids[at]])) > span[0]
 
 
 def check_rest(text: str, found: Read) -> None:
     """The same of a text: no word of it is nowhere, and the rest is its end."""
+    if not text:
+        assert not found.rest
+        return
     assert isinstance(found.rest, str)
     assert text.endswith(found.rest)
     for record in found.unread:
