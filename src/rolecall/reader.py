@@ -264,6 +264,9 @@ class Reader:
     def _ahead(self, chunk: str, start: int) -> int:
         """How far every reading stays in its slot."""
         end = len(chunk)
+        if len(self.threads) > 1:
+            # What one of them finds far ahead is looked for again wherever another one moves.
+            end = min(end, start + FAR)
         for thread in self.threads:
             skip = thread.state.skip
             if skip is None:
@@ -714,6 +717,9 @@ class Reader:
         assert best is not None
         return best[1], best[2], best[3]
 
+
+FAR = 256
+"""Symbols that are looked through at once while there are several readings."""
 
 LONGEST_WORD = 1000
 """Characters of a word that a format has a rule for; a longer one breaks the rule."""
