@@ -7,10 +7,11 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := check
 .DELETE_ON_ERROR:
-.PHONY: check check-full check-oldest lint bench docs format clean
+.PHONY: check check-full check-oldest lint bench fuzz docs format clean
 
-# Processes the tests run in.
+# Processes the tests run in, and minutes that `make fuzz` takes.
 JOBS ?= 2
+MINUTES ?= 10
 
 ifneq ($(strip $(PYTHON)),)
 READY :=
@@ -65,6 +66,10 @@ lint: $(READY)
 # The peers that are measured beside ours go into our own environment only.
 bench: $(READY) $(if $(READY),.venv/bench)
 	$(PYTHON) -m benchmarks
+
+# Random and mutated replies, over every format.
+fuzz: $(READY)
+	$(PYTHON) -m tests.fuzz --minutes $(MINUTES)
 
 docs: $(READY)
 	$(PYTHON) -m tools.docs

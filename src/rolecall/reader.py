@@ -214,12 +214,6 @@ class Buffer:
             number += 1
         return "".join(parts)
 
-    def forget(self, before: int) -> None:
-        """Let go of chunks that end before a place."""
-        number = bisect_right(self._starts, before) - 1
-        if number > 0:
-            del self._chunks[:number], self._starts[:number]
-
 
 class Reader:
     """Follows every reading of a stream of symbols.
