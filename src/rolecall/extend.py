@@ -97,7 +97,7 @@ def extend(
     added = Conversation.read(messages, cast=given.cast).messages
     reply = None if sampled is None else _read(fmt, encoding, tokenizer, sampled)
     if reply is not None:
-        reply = replace(reply, message=_answered(reply.message, added))
+        reply = replace(reply, message=_answered(fmt, reply.message, added))
     history = _history(fmt, old, added, reply)
     last = len(history) - 1
     behind = old if _stays(fmt, old) else None
@@ -383,7 +383,7 @@ def _stray(reply: Reply) -> InputError:
     )
 
 
-def _answered(message: Message, added: Sequence[Message]) -> Message:
+def _answered(fmt: Format, message: Message, added: Sequence[Message]) -> Message:
     """The reply with the ids that the results behind it give its calls.
 
     Where a format writes no ids of calls, or its own, results are told by their order.
@@ -394,7 +394,8 @@ def _answered(message: Message, added: Sequence[Message]) -> Message:
         if result.tool_call_id is not None
     ]
     known = {call.id for call in message.tool_calls}
-    if not ids or set(ids) & known:
+    numbered = fmt.calls is not None and bool(fmt.calls.id)
+    if not ids or set(ids) & known or (known - {None} and not numbered):
         return message
     named = [replace(call, id=given) for call, given in zip(message.tool_calls, ids, strict=False)]
     return replace(message, tool_calls=(*named, *message.tool_calls[len(named) :]))

@@ -130,6 +130,8 @@ class Session:
         self._other = False
         """Whether something is written as models write it and the format does not."""
         self._loose: dict[str, str] = {}
+        self._schemas: tuple[int, int] | None = None
+        """Where tool schemas begin that cannot be read back, and the number of their record."""
         self._seen: list[Trail] = []
         self._unexpected: tuple[int, Unexpected] | None = None
         self._grown = False
@@ -321,10 +323,14 @@ class Session:
     def _end_tool(self, at: int) -> None:
         item, self._item = self._item or {}, None
         tool = tool_of(self.fmt, item)
-        if tool is None and "tools-unread" not in {record.code for record in self.unread}:
-            self.record("tools-unread", self._item_at, at)
-        elif tool is not None:
+        if tool is not None:
             self.tools.append(tool)
+            return
+        first, number = self._schemas or (self._item_at, len(self.unread))
+        self.record("tools-unread", first, at)
+        if self._schemas is not None:  # One record says it of all of them.
+            self.unread[number] = self.unread.pop()
+        self._schemas = (first, number)
 
     def _cut(self, at: int) -> None:
         draft = self.drafts[-1]
