@@ -2,21 +2,48 @@
 
 The states are made from the very patterns that `render` writes, when they are first needed. A
 symbol is one character: a control token of the format is the lone surrogate that
-`Format.control_symbols` gives it, any other control token is `OTHER_CONTROL`, everything else is
-itself. Slots take plain characters only, so no text can close a turn that a control token closes.
+`Format.control_symbols` gives it, any other control token is `symbols.FOREIGN`, everything else
+is itself. Slots take plain characters only, so no text can close a turn that a control token
+closes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rolecall import strategies
 from rolecall.conversation import Author
 from rolecall.header import HeaderReader, header_source, label_twin, skeleton
+from rolecall.nodes import (
+    PREFIX,
+    Accept,
+    Actions,
+    AfterItem,
+    Again,
+    Alt,
+    Boundary,
+    HeaderEnd,
+    Item,
+    Items,
+    Kind,
+    Lit,
+    Mark,
+    Node,
+    Nodes,
+    Test,
+    Text,
+    assume,
+    either,
+    ends_control,
+    flexible,
+    free,
+    is_control,
+    lazy,
+)
 from rolecall.pattern import (
     DOCUMENT_TOKENS,
     FILTERS,
@@ -29,136 +56,10 @@ from rolecall.pattern import (
 )
 from rolecall.pattern import Literal as LiteralNode
 from rolecall.reply import json_keys
-from rolecall.schema import TURN_SLOTS
 from rolecall.turn import TurnSpec
 
 if TYPE_CHECKING:
     from rolecall.format import Format
-
-OTHER_CONTROL = "\udfff"
-"""The symbol of a control token that the format does not write."""
-
-Kind = Literal["text", "object", "string", "value", "raw"]
-"""What a slot takes: any text, a JSON object, a JSON string, any JSON value, any symbols."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lit:
-    """Symbols of the format's own, never empty."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A place for a value."""
-
-    slot: str
-    kind: Kind = "text"
-    filter: str | None = None
-    filled: bool = False
-    """Whether the slot is known to hold something, as a test before it said."""
-    free: bool = False
-    """Whether it may hold words that the format itself would not write."""
-    stops: frozenset[str] = frozenset()
-    """Of kind ``raw``: the symbols that it does not take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """Nodes that are there if a slot is filled (or, negated, if it is empty)."""
-
-    slot: str
-    negated: bool
-    nodes: Nodes
-    lazy: bool = False
-    """Whether it is read as empty where that can be; see `rolecall.pattern.expression`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alt:
-    """One of several ways on, each with its penalty; of equal ones the first is preferred."""
-
-    options: tuple[tuple[int, Nodes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Something to remember where it is passed."""
-
-    kind: str
-    data: int | str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderEnd:
-    """A header is complete: what it says decides how the turn goes on."""
-
-    header: int
-    previous: Author | None
-    facts: frozenset[tuple[str, bool]] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Boundary:
-    """Between turns: any header, or the end of the document."""
-
-    previous: Author | None
-    may_end: bool = True
-    """Whether the document may end here; where the last turn ends in another way it may not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """The slot ``calls`` or ``tools``: one item after another."""
-
-    kind: Literal["calls", "tools"]
-    filled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One item and what may follow it."""
-
-    kind: Literal["calls", "tools"]
-
-
-@dataclass(frozen=True, slots=True)
-class AfterItem:
-    """Behind an item: another one or the end of the list."""
-
-    kind: Literal["calls", "tools"]
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Another body under the same header, for turns that are grouped."""
-
-    spec: int
-
-
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """The document may end here."""
-
-
-Node = (
-    Lit
-    | Text
-    | Test
-    | Alt
-    | Mark
-    | HeaderEnd
-    | Boundary
-    | Items
-    | Item
-    | AfterItem
-    | Again
-    | Accept
-)
-Nodes = tuple[Node, ...]
-
-Actions = tuple[Mark, ...]
 
 
 class Move(NamedTuple):
@@ -283,18 +184,6 @@ class State:
         return not is_control(symbol) and not (self.slot.free and symbol.isspace())
 
 
-def is_control(symbol: str) -> bool:
-    """Whether a symbol stands for a control token."""
-    return "\ud800" <= symbol <= "\udfff"
-
-
-def plain(symbols: str) -> str:
-    """The symbols that are plain characters; control tokens that were passed over go."""
-    if symbols.isascii():
-        return symbols
-    return "".join(symbol for symbol in symbols if not is_control(symbol))
-
-
 class HeaderForm(NamedTuple):
     """One way to write a header, with all who write it so."""
 
@@ -381,8 +270,8 @@ class Grammar:
             self.expand(tail, (*actions, node), penalty, out, seen)
         elif isinstance(node, Test):
             # An attribute that says what the format writes in its place is not said.
-            lazy = node.lazy or (node.slot in self.fmt.attributes and _either(node, tail))
-            order = (False, True) if lazy else (True, False)
+            last = node.lazy or (node.slot in self.fmt.attributes and either(node, tail))
+            order = (False, True) if last else (True, False)
             for value in order:
                 cost = penalty + (1 if value and self._bare(node) else 0)
                 self.expand(assume(rest, node.slot, value), actions, cost, out, seen)
@@ -462,7 +351,7 @@ class Grammar:
             behind: Whether the boundary before the turn was not read.
         """
         nodes: Nodes = self._said(spec)
-        if self.fmt.dummy_prefix and (behind or _ends_control(list(self.nodes(spec.open)))):
+        if self.fmt.dummy_prefix and (behind or ends_control(list(self.nodes(spec.open)))):
             nodes = (PREFIX, *nodes)
         for slot, value in facts:
             nodes = assume(nodes, slot, value)
@@ -475,7 +364,7 @@ class Grammar:
             ends = (Alt(((0, again), (0, ends))),)
         body = (*self.nodes(spec.body), *ends)
         others = tuple(
-            (1, (Mark("other"), *_free(self.nodes(pattern), self.words), *ends))
+            (1, (Mark("other"), *free(self.nodes(pattern), self.words), *ends))
             for pattern in spec.reads
         )
         return (Alt(((0, body), *others)),) if others else body
@@ -545,7 +434,7 @@ class Grammar:
         bare: list[tuple[int, Nodes]] = []
         for number in self._forms_after(node.previous):
             form = self.forms[number]
-            header = _lazy(self.nodes(form.pattern))
+            header = lazy(self.nodes(form.pattern))
             way = (Mark("header", number), *header, HeaderEnd(number, node.previous))
             (ways if header else bare).append((1 if form.twin else 0, way))
         finish = self.nodes(self.fmt.finish)
@@ -599,8 +488,8 @@ class Grammar:
         assert rule is not None
         each = self.nodes(rule.each)
         if json_keys(rule.each):
-            each = _flexible(each)
-        others = tuple((1, (Mark("other"), *_free(self.nodes(p), self.words))) for p in rule.reads)
+            each = flexible(each)
+        others = tuple((1, (Mark("other"), *free(self.nodes(p), self.words))) for p in rule.reads)
         return (Alt(((0, each), *others)),) if others else each
 
     def _after_item(self, kind: str) -> tuple[tuple[int, Nodes], ...]:
@@ -690,7 +579,7 @@ class Grammar:
             else:
                 assert isinstance(node, LiteralNode)
                 found.append(Lit(self.control[node.text] if node.control else node.text))
-            if self.fmt.dummy_prefix and node is not pattern[-1] and _ends_control(found[-1:]):
+            if self.fmt.dummy_prefix and node is not pattern[-1] and ends_control(found[-1:]):
                 found.append(PREFIX)
         return tuple(found)
 
@@ -727,93 +616,3 @@ TRIMMING = frozenset(
     if not all(apply((Piece(blank, "content", field="content"),)) for blank in (" ", "\n"))
 )
 """Filters that can leave nothing of what a slot holds."""
-
-PREFIX = Alt(((0, (Lit(" "),)), (1, ())))
-"""SentencePiece's dummy prefix at the beginning of a run of plain text."""
-
-assert set(TURN_SLOTS) >= {"content", "reasoning", "calls", "tools", "system"}
-
-
-def _lazy(header: Nodes, *, followed: bool = False) -> Nodes:
-    """A header in which names are read as short as they can be.
-
-    With what follows a name no name can begin, or the text behind a header without one would be a
-    name. Where something stands in the place of a name, the name comes first.
-    """
-    found: list[Node] = []
-    for number, node in enumerate(header):
-        rest = header[number + 1 :]
-        if isinstance(node, Test):
-            more = followed or bool(rest)
-            inner = _lazy(node.nodes, followed=more)
-            found.append(replace(node, nodes=inner, lazy=more and not _either(node, rest)))
-        else:
-            found.append(node)
-    return tuple(found)
-
-
-def _free(nodes: Nodes, words: frozenset[str]) -> Nodes:
-    """Nodes that are only read: what fills their slots need not be what the format writes."""
-    found: list[Node] = []
-    for node in nodes:
-        if isinstance(node, Text):
-            found.append(replace(node, free=node.slot in words))
-        elif isinstance(node, Test):
-            found.append(replace(node, nodes=_free(node.nodes, words)))
-        else:
-            found.append(node)
-    return tuple(found)
-
-
-def _flexible(nodes: Nodes) -> Nodes:
-    """JSON in which the spaces behind colons and commas may be missing."""
-    found: list[Node] = []
-    for node in nodes:
-        if not isinstance(node, Lit):
-            found.append(node)
-            continue
-        for number, part in enumerate(re.split(r"(?<=[:,]) ", node.text)):
-            if number:
-                found.append(Alt(((0, (Lit(" "),)), (0, ()))))
-            if part:
-                found.append(Lit(part))
-    return tuple(found)
-
-
-def _either(node: Test, rest: Nodes) -> bool:
-    """Whether something stands in the place of nodes that are not there."""
-    following = rest[0] if rest else None
-    return (
-        isinstance(following, Test)
-        and following.slot == node.slot
-        and following.negated != node.negated
-    )
-
-
-def _ends_control(nodes: list[Node]) -> bool:
-    last = nodes[-1] if nodes else None
-    return isinstance(last, Lit) and is_control(last.text[-1])
-
-
-def assume(nodes: Nodes, slot: str, value: bool) -> Nodes:
-    """The nodes that are left once it is known whether a slot is filled."""
-    found: list[Node] = []
-    for node in nodes:
-        if isinstance(node, Test):
-            if node.slot != slot:
-                found.append(replace(node, nodes=assume(node.nodes, slot, value)))
-            elif value != node.negated:
-                found.extend(assume(node.nodes, slot, value))
-        elif (isinstance(node, Text) and node.slot == slot) or (
-            isinstance(node, Items) and node.kind == slot
-        ):
-            if value:
-                found.append(replace(node, filled=True))
-        elif isinstance(node, Alt):
-            options = tuple((cost, assume(inner, slot, value)) for cost, inner in node.options)
-            found.append(Alt(options))
-        elif isinstance(node, HeaderEnd):
-            found.append(replace(node, facts=node.facts | {(slot, value)}))
-        else:
-            found.append(node)
-    return tuple(found)

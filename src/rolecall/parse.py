@@ -19,15 +19,17 @@ from rolecall.account import call_opening
 from rolecall.canonical import CLIENT_PLACES, LABEL_SLOTS, declare
 from rolecall.conversation import DEFAULT_ROLE, Author, Cast, Conversation, Message, ToolCall
 from rolecall.errors import InputError, ParseError
-from rolecall.grammar import Grammar, Nodes, is_control, plain
+from rolecall.grammar import Grammar
 from rolecall.header import Speakers, bare_system, header_source
 from rolecall.lost import GRAVITY, Level, strict_level
+from rolecall.nodes import Nodes, is_control, plain
 from rolecall.pattern import slots
 from rolecall.plan import would_join
-from rolecall.reader import Action, Reader, Speaker, Trail, Unexpected, every
+from rolecall.reader import Reader, Unexpected
 from rolecall.render import Rendering
 from rolecall.reply import Draft, call_as_written, call_of, calls_in, message_of, tool_of
 from rolecall.symbols import Chunk, Symbols, is_text, whole_numbers
+from rolecall.thread import Action, Speaker, Trail, every
 from rolecall.tokenizers.base import RunStart
 from rolecall.turn import Turn
 from rolecall.unread import Unread

@@ -9,29 +9,26 @@ accounts for is recorded and never lost.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.conversation import AUTHORS, DEFAULT_ROLE
-from rolecall.grammar import (
-    TRIMMING,
-    Actions,
-    Boundary,
-    Dynamic,
-    Grammar,
-    Mark,
-    Move,
-    Nodes,
-    State,
-    Text,
-    is_control,
-    plain,
-)
+from rolecall.grammar import TRIMMING, Dynamic, Grammar, Move, State
 from rolecall.header import Speakers, header_source, says_role
+from rolecall.nodes import Actions, Boundary, Mark, Nodes, Text, is_control, plain
 from rolecall.pattern import FILTERS, Piece
 from rolecall.reply import fits_id
 from rolecall.scan import STARTS, Scan, advance
+from rolecall.thread import (
+    Action,
+    Place,
+    Speaker,
+    Thread,
+    Trail,
+    placed,
+    slot_of,
+    with_scan,
+)
 from rolecall.turn import TurnSpec, text_of
 
 if TYPE_CHECKING:
@@ -39,131 +36,6 @@ if TYPE_CHECKING:
 
 MOST_THREADS = 64
 """Readings that are followed at once; the dearest are given up beyond that."""
-
-
-class Speaker(NamedTuple):
-    """Who speaks, as a header says it."""
-
-    author: Author | None
-    role: str
-    name: str | None
-    attributes: tuple[tuple[str, str], ...]
-    spec: TurnSpec
-    labelled: bool
-    """Whether the header says the role."""
-
-
-class Action(NamedTuple):
-    """Something that a reading has passed."""
-
-    at: int
-    """Number of the symbol before which it happens."""
-    kind: str
-    """That of a `Mark`, or ``speaker``."""
-    data: int | str | Speaker | None
-
-    def told(self) -> tuple[int, str, object]:
-        """What of it a stream reports; readings that agree in it are told alike."""
-        if isinstance(self.data, Speaker):
-            return self.at, self.kind, (self.data.author, self.data.role, self.data.name)
-        return self
-
-
-class Trail:
-    """What a reading has passed, newest first."""
-
-    __slots__ = ("actions", "count", "memo", "parent")
-
-    def __init__(self, parent: Trail | None, actions: tuple[Action, ...]) -> None:
-        self.parent = parent
-        self.actions = actions
-        self.count: int = (0 if parent is None else parent.count) + len(actions)
-        self.memo: dict[bool, Memo] = {}
-
-    def find(self, number: int, since: int, base: int, wanted: Callable[[Action], bool]) -> Found:
-        """The action of a number, looked for where it was not before.
-
-        Args:
-            number: Counted from 0.
-            since: How many actions were passed before those that are looked at.
-            base: The number of the first of them that is wanted.
-            wanted: Which of them are counted.
-        """
-        key = wanted is every
-        fresh: list[Trail] = []
-        node: Trail | None = self
-        heard, found = base, None
-        while node is not None and node.count > since:
-            memo = node.memo.get(key)
-            if memo is not None and memo.number == number:
-                heard, found = memo.heard, memo.found
-                break
-            fresh.append(node)
-            node = node.parent
-        for new in reversed(fresh):
-            if found is None:
-                for action in new.actions[max(0, since - new.count + len(new.actions)) :]:
-                    if not wanted(action):
-                        continue
-                    if heard == number:
-                        found = action
-                        break
-                    heard += 1
-            new.memo[key] = Memo(number, heard, found)
-        return found
-
-
-class Memo(NamedTuple):
-    """What a search along a trail came to."""
-
-    number: int
-    heard: int
-    """How many of the wanted actions were passed, if the one looked for is not among them."""
-    found: Action | None
-
-
-Found = Action | None
-
-
-def every(_action: Action) -> bool:
-    """Any action is wanted."""
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a reading stands, for what to do when it cannot go on."""
-
-    speaker: Speaker | None = None
-    in_turn: bool = False
-    header: int | None = None
-    """Where a header began that is not complete."""
-    form: int | None = None
-    """The number of the form that it is read as."""
-    begun: int | None = None
-    """Where the header of the turn began."""
-    opened: int | None = None
-    """Where the slot began that is open."""
-    call: tuple[int, int] | None = None
-    """Where a tool call, or a list of them, began that is not complete, and the number of the
-    state behind it."""
-
-    @property
-    def said(self) -> tuple[object, ...]:
-        """What the header of the turn says."""
-        speaker = self.speaker
-        return () if speaker is None else (speaker.role, speaker.name, speaker.attributes)
-
-
-@dataclass(frozen=True, slots=True)
-class Thread:
-    """One reading of the symbols so far."""
-
-    state: State
-    cost: int
-    trail: Trail
-    place: Place = field(default_factory=Place)
-    scan: Scan | None = None
 
 
 class _HeaderRead(NamedTuple):
@@ -321,7 +193,7 @@ class Reader:
             if scan is None:
                 return thread
             further = advance(scan, symbol)
-            return None if further is None else _with_scan(thread, further)
+            return None if further is None else with_scan(thread, further)
         if move.leaves and scan is not None and not scan.complete:
             return None
         start: Scan | None = None
@@ -350,12 +222,12 @@ class Reader:
                 else Action(self.at + 1, mark.kind, mark.data)
                 for mark in entry
             )
-            trail, place = Trail(trail, actions), _placed(place, actions)
+            trail, place = Trail(trail, actions), placed(place, actions)
         return Thread(target, cost, trail, place, start)
 
     def _passed(self, thread: Thread, marks: Actions, at: int) -> tuple[Trail, Place]:
         actions = tuple(Action(at, mark.kind, mark.data) for mark in marks)
-        return Trail(thread.trail, actions), _placed(thread.place, actions)
+        return Trail(thread.trail, actions), placed(thread.place, actions)
 
     def _begins(self, slot: Text, symbol: str) -> bool:
         """Whether a word may begin so, as far as one character tells."""
@@ -429,7 +301,7 @@ class Reader:
     ) -> bool:
         """Whether headers that are complete rule a reading out; that is told if it was text."""
         place = thread.place
-        if _slot(thread) and any(
+        if slot_of(thread) and any(
             end.place <= number and (end.begun, end.form) == (place.header, place.form)
             for end in ends
         ):
@@ -481,7 +353,7 @@ class Reader:
             body = self.grammar.turn(spec, dynamic.node.facts, behind=not form.pattern)
             state = self.grammar.state(body)
             cost = thread.cost + dynamic.penalty + (1 if rank else 0)
-            new = Thread(state, cost, Trail(trail, actions), _placed(place, actions))
+            new = Thread(state, cost, Trail(trail, actions), placed(place, actions))
             entered.append((begun, new))
         return entered
 
@@ -567,7 +439,7 @@ class Reader:
     def _missing(self, threads: Sequence[Thread], symbol: str) -> list[Thread]:
         """Go on where a control token of the format's own is missing."""
         # What is drafted in a thought is no call: a thought is closed by its own token only.
-        open_ = [thread for thread in threads if _slot(thread) != "reasoning"]
+        open_ = [thread for thread in threads if slot_of(thread) != "reasoning"]
         found = self._without(open_, symbol, tokens=1) if is_control(symbol) else []
         if found:
             self.unexpected.append(Unexpected(self.at, self.at + 1, "missing"))
@@ -612,7 +484,7 @@ class Reader:
         """End a turn behind a complete call at another end token than that of calls."""
         for thread in threads:
             rest, speaker = thread.state.rest, thread.place.speaker
-            complete = _slot(thread) == "arguments" and thread.scan is not None
+            complete = slot_of(thread) == "arguments" and thread.scan is not None
             if not (complete and thread.scan and thread.scan.complete and speaker):
                 continue
             if not is_control(symbol) or rest[:1] != (Mark("end-calls"),):
@@ -641,7 +513,7 @@ class Reader:
                 state,
                 thread.cost,
                 Trail(thread.trail, actions),
-                _placed(place, actions),
+                placed(place, actions),
             )
             return self._advance([raw], symbol)
         return []
@@ -677,7 +549,7 @@ class Reader:
             previous = None if thread.place.speaker is None else thread.place.speaker.spec.author
             state = self.grammar.unknown_turn(previous)
             trail = Trail(thread.trail, actions)
-            place = _placed(thread.place, actions)
+            place = placed(thread.place, actions)
             return self._advance([Thread(state, thread.cost, trail, place)], symbol)
         return []
 
@@ -754,11 +626,11 @@ def _named(threads: list[Thread], at: int) -> list[Thread]:
     begun = {
         thread.place.call
         for thread in threads
-        if thread.place.opened == at and _slot(thread) == "arguments"
+        if thread.place.opened == at and slot_of(thread) == "arguments"
     }
     if not begun:
         return threads
-    return [t for t in threads if t.place.call not in begun or _slot(t) not in CALL_WORDS]
+    return [t for t in threads if t.place.call not in begun or slot_of(t) not in CALL_WORDS]
 
 
 def _last_said(thread: Thread) -> Action | None:
@@ -778,51 +650,11 @@ def _unfinished(thread: Thread) -> int:
     """How far a reading is from an end; 0 where its last turn has ended."""
     if thread.place.header is not None:
         return 4
-    if _slot(thread):
-        return 1 if _slot(thread) in SAID else 2
+    if slot_of(thread):
+        return 1 if slot_of(thread) in SAID else 2
     return 3 if thread.place.in_turn else 0
 
 
 SAID = ("content", "reasoning")
 
 CALL_WORDS = ("call_name", "call_id")
-
-
-def _slot(thread: Thread) -> str:
-    return "" if thread.state.slot is None else thread.state.slot.slot
-
-
-def _with_scan(thread: Thread, scan: Scan) -> Thread:
-    if scan == thread.scan:
-        return thread
-    return Thread(thread.state, thread.cost, thread.trail, thread.place, scan)
-
-
-def _placed(place: Place, actions: Sequence[Action]) -> Place:
-    speaker, in_turn, header = place.speaker, place.in_turn, place.header
-    form, begun, opened, call = place.form, place.begun, place.opened, place.call
-    for action in actions:
-        match action.kind:
-            case "header":
-                header, form = action.at, cast("int", action.data)
-            case "speaker":
-                assert isinstance(action.data, Speaker)
-                speaker, in_turn, begun, header = action.data, True, header, None
-            case "open":
-                opened = action.at
-                if action.data == "unknown":
-                    header = None
-            case "close":
-                opened = None
-            case "calls" | "list-calls":
-                assert isinstance(action.data, int)
-                call = (action.at, action.data)
-            case "end-calls":
-                call = None
-            case "ended":
-                in_turn, call = False, None
-            case "again":
-                in_turn = True
-            case _:
-                pass
-    return Place(speaker, in_turn, header, form, begun, opened, call)

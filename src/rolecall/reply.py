@@ -25,7 +25,7 @@ from rolecall.turn import TurnSpec, text_of
 
 if TYPE_CHECKING:
     from rolecall.format import Format
-    from rolecall.reader import Speaker
+    from rolecall.thread import Speaker
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rolecall.grammar import Kind
+from rolecall.nodes import Kind
 
 SPACE = " \t\n\r"
 NUMBER = frozenset("0123456789.eE+-Infity")

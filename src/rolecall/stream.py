@@ -20,14 +20,14 @@ from rolecall.events import (
     ToolCallEnded,
     ToolCallStarted,
 )
-from rolecall.grammar import Boundary, Nodes
 from rolecall.header import Speakers, writes_label
+from rolecall.nodes import Boundary, Nodes
 from rolecall.parse import Session, reported
 from rolecall.pattern import filled
-from rolecall.reader import Action, Speaker, Thread, Trail
 from rolecall.render import Rendering
 from rolecall.reply import Draft, call_of, filter_of, message_of, plain_content
 from rolecall.symbols import is_text, whole_numbers
+from rolecall.thread import Action, Speaker, Thread, Trail
 from rolecall.tokenizers.base import RunStart
 from rolecall.turn import Turn, text_of
 from rolecall.unread import Unread
