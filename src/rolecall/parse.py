@@ -389,7 +389,7 @@ class Session:
         words, said = opening, f"it holds {opening!r}, which opens a tool call"
         if opening not in content:
             calls, rest = calls_in(self.fmt, content)
-            if rest or not calls:
+            if rest or not calls or not opening.startswith("{"):
                 return
             words, said = content.strip(), "it is a tool call in another spelling"
         detail = f"{said} for {self.fmt.name}; it was read as text"
