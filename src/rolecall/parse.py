@@ -28,7 +28,7 @@ from rolecall.plan import would_join
 from rolecall.reader import Reader, Unexpected
 from rolecall.render import Rendering
 from rolecall.reply import Draft, call_as_written, call_of, calls_in, message_of, tool_of
-from rolecall.symbols import Chunk, Symbols, is_text, whole_numbers
+from rolecall.symbols import FOREIGN, Chunk, Symbols, is_text, whole_numbers
 from rolecall.thread import Action, Speaker, Trail, every
 from rolecall.tokenizers.base import RunStart
 from rolecall.turn import Turn
@@ -165,7 +165,7 @@ class Session:
     def feed_known(self, text: str, *, control: bool) -> Iterator[None]:
         """Read what stood in the prompt: one control token, or plain text."""
         if control:
-            text = self.grammar.control.get(text, "\udfff")
+            text = self.grammar.control.get(text, FOREIGN)
         self._sources.append(_Source(self.reader.at, 0, 0, exact=False))
         self._starts.append(self.reader.at)
         for _ in self.reader.feed(text):

@@ -18,7 +18,6 @@ from rolecall.pattern import (
     Piece,
     Slot,
     blank_for,
-    slots,
     walk,
 )
 from rolecall.turn import TurnSpec, text_of
@@ -305,8 +304,3 @@ def tool_of(fmt: Format, texts: Mapping[str, str]) -> dict[str, Any] | None:
         return whole
     function = _object(texts.get("function", ""))
     return None if function is None else {"type": "function", "function": function}
-
-
-def keeps_ids(fmt: Format) -> bool:
-    """Whether calls are written with their ids."""
-    return fmt.calls is not None and "call_id" in slots(fmt.calls.each)
