@@ -116,6 +116,42 @@ class TokenizerError(InputError):
     """A tokenizer that cannot be loaded, or that lacks what a format needs."""
 
 
+class TemplateError(InputError):
+    """A chat template that cannot be read or run."""
+
+
+class TemplateSyntaxError(TemplateError):
+    """A template that is no Jinja.
+
+    Attributes:
+        line: 1-based line of the template, or None if it cannot be told.
+    """
+
+    def __init__(self, text: str, line: int | None) -> None:
+        self.line = line
+        super().__init__(text)
+
+
+class TemplateRaised(TemplateError):  # noqa: N818  (it says what happened)
+    """A template that raised an error instead of writing the conversation.
+
+    Attributes:
+        reason: What it raised, in its own words or in Jinja's.
+        kind: Name of the error's type, such as ``UndefinedError``.
+        by_template: Whether the template called ``raise_exception``; else it failed.
+    """
+
+    def __init__(self, text: str, reason: str, kind: str, *, by_template: bool) -> None:
+        self.reason = reason
+        self.kind = kind
+        self.by_template = by_template
+        super().__init__(text)
+
+
+class TemplateLimit(TemplateError):  # noqa: N818
+    """A template that takes more time, room or depth than it is allowed."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

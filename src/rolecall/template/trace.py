@@ -1,0 +1,172 @@
+"""One run of a template: its output with the place every character comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import jinja2
+
+from rolecall.errors import TemplateLimit, TemplateRaised, TemplateSyntaxError
+from rolecall.template.environment import Environment, RaisedByTemplate
+from rolecall.template.limits import Limits, Meter
+from rolecall.template.traced import METER, Origin, Traced, of_token, runs_of, traced
+
+
+class Span(NamedTuple):
+    """Characters of the output that have one origin."""
+
+    start: int
+    """The first of them."""
+    end: int
+    """The one after the last."""
+    origin: Origin
+    at: int
+    """Index of the first in the field's own string, or -1 where they are no plain copy of it."""
+
+    @property
+    def message(self) -> int | None:
+        """The message it belongs to, or whose turn was being written."""
+        return self.origin.message
+
+
+Inputs = Mapping[tuple[int | None, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The output of a template, with the origin of every character."""
+
+    text: str
+    spans: tuple[Span, ...]
+    """In order and without gaps; none is empty."""
+    inputs: Inputs
+    """Every string that the caller gave: ``(message, field)`` to text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A template, compiled."""
+
+    name: str
+    """What it is called in errors."""
+    jinja: str
+    compiled: jinja2.Template
+
+    @classmethod
+    def compile(cls, jinja: str, name: str, limits: Limits) -> Program:
+        """Compile a template.
+
+        Raises:
+            TemplateSyntaxError: If it is no Jinja.
+            TemplateLimit: If it is too long, or nests too deep.
+        """
+        if len(jinja) > limits.source:
+            raise TemplateLimit(
+                f"{name}: the template has {len(jinja):,} characters; the limit is "
+                f"{limits.source:,}"
+            )
+        try:
+            return cls(name, jinja, Environment().from_string(jinja))
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateSyntaxError(
+                f"{name}, line {error.lineno}: the template is no Jinja: {error.message}",
+                error.lineno,
+            ) from None
+        except (RecursionError, MemoryError, SyntaxError) as error:
+            raise TemplateLimit(
+                f"{name}: the template nests too deep to be compiled ({type(error).__name__})"
+            ) from None
+        except jinja2.TemplateError as error:
+            raise TemplateSyntaxError(f"{name}: the template is no Jinja: {error}", None) from None
+
+    def run(
+        self,
+        messages: Sequence[Any],
+        tokens: Mapping[str, str],
+        options: Mapping[str, Any],
+        *,
+        tools: Sequence[Any] | None = None,
+        documents: Sequence[Any] | None = None,
+        limits: Limits,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> Trace:
+        """Run the template on messages in wire form, as they are.
+
+        Args:
+            messages: What the template sees as ``messages``.
+            tokens: ``bos_token`` and its like.
+            options: Everything else that it sees by name; these win over tokens.
+            tools: What it sees as ``tools``.
+            documents: What it sees as ``documents``.
+            limits: What it may use.
+            now: The clock that ``strftime_now`` reads.
+
+        Raises:
+            TemplateRaised: If the template raises an error or fails.
+            TemplateLimit: If it takes more than `limits` allow.
+        """
+        inputs: dict[tuple[int | None, str], str] = {}
+        values: dict[str, Any] = {name: of_token(text, name) for name, text in tokens.items()}
+        for name, value in options.items():
+            values[name] = traced(value, None, f"options.{name}", inputs)
+        values["messages"] = [
+            traced(message, index, "", inputs) for index, message in enumerate(messages)
+        ]
+        for name, given in (("tools", tools), ("documents", documents)):
+            values[name] = None if given is None else traced(given, None, name, inputs)
+        used = Meter(limits, now)
+        before = METER.set(used)
+        try:
+            return self._run(values, used, inputs)
+        finally:
+            METER.reset(before)
+
+    def _run(self, values: dict[str, Any], used: Meter, inputs: Inputs) -> Trace:
+        pieces: list[str] = []
+        size = 0
+        try:
+            context = self.compiled.new_context(values)
+            for piece in self.compiled.root_render_func(context):
+                size += len(piece)
+                used.characters(size)
+                pieces.append(piece)
+        except TemplateLimit as error:
+            raise TemplateLimit(f"{self.name}: {error}") from None
+        except RecursionError:
+            raise TemplateLimit(f"{self.name}: the template calls itself without end") from None
+        except MemoryError:
+            raise TemplateLimit(f"{self.name}: the template takes all memory there is") from None
+        except RaisedByTemplate as error:
+            reason = str(error)
+            raise TemplateRaised(
+                f"{self.name}: the template refuses this conversation: {reason}",
+                reason,
+                "TemplateError",
+                by_template=True,
+            ) from None
+        except Exception as error:  # a template is foreign code; it may fail in any way
+            kind, reason = type(error).__name__, str(error)
+            raise TemplateRaised(
+                f"{self.name}: the template fails on this conversation: {kind}: {reason}",
+                reason,
+                kind,
+                by_template=False,
+            ) from None
+        return _trace(Traced().join(pieces), inputs)
+
+
+def _trace(written: str, inputs: Inputs) -> Trace:
+    spans: list[Span] = []
+    at = 0
+    for run in runs_of(written):
+        spans.append(Span(at, at + run.length, run.origin, run.at))
+        at += run.length
+    return Trace(_plain(written), tuple(spans), inputs)
+
+
+def _plain(text: str) -> str:
+    """The same characters as a `str` of the usual kind."""
+    return str.__str__(text)

@@ -1,0 +1,578 @@
+"""A `str` that knows where each of its characters comes from, in runs of one origin.
+
+Every method gives what `str` gives, and finds the runs of its result beside it. A method that is
+not followed gives a plain `str`, whose characters count as unknown: never as the template's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Literal, NamedTuple, SupportsIndex, cast
+
+from markupsafe import Markup
+
+from rolecall.template.limits import Limits, Meter
+
+Kind = Literal["template", "token", "caller", "printed", "unknown"]
+
+
+class Origin(NamedTuple):
+    """Where characters come from."""
+
+    kind: Kind
+    """``template``: a literal of the template. ``token``: bos_token, eos_token and their like.
+    ``caller``: what the caller gave. ``printed``: Python's spelling of a value that is no string,
+    such as ``None`` or a list. ``unknown``: nobody knows, so it counts as the caller's."""
+    message: int | None = None
+    """Index of the caller's message; for other kinds, the message whose turn is being written."""
+    field: str = ""
+    """Of the caller's: ``content``, ``content[0].text``, ``tool_calls[0].function.name``,
+    ``tools[0].function.description``, ``options.x``. Of a token: its name. Of what was printed: the
+    field, or the value where that is None, True or False."""
+    generated: bool = False
+    """Whether it stands inside ``{% generation %}``."""
+
+
+class Run(NamedTuple):
+    """So many characters of one origin."""
+
+    length: int
+    origin: Origin
+    at: int
+    """Index of the first of them in the field's own string, or -1 where they are no plain copy."""
+
+
+TEMPLATE = Origin("template")
+UNKNOWN = Origin("unknown")
+
+METER: ContextVar[Meter] = ContextVar("meter")
+"""The meter of the rendering that runs."""
+
+
+def meter() -> Meter:
+    """The meter of the rendering that runs, or a new one outside of any."""
+    found = METER.get(None)
+    return Meter(Limits()) if found is None else found
+
+
+class Traced(str):
+    """A string with the origin of its characters."""
+
+    __slots__ = ("_runs",)
+    _runs: tuple[Run, ...]
+
+    def __new__(cls, text: object = "", runs: tuple[Run, ...] | None = None) -> Traced:
+        made = super().__new__(cls, text)
+        if runs is None:
+            runs = runs_of(text) if isinstance(text, str) else unknown(len(made))
+        made._runs = runs
+        return made
+
+    def __str__(self) -> str:
+        return self
+
+    # Joining.
+
+    def __add__(self, other: str, /) -> str:
+        if not _joins(other):
+            return NotImplemented
+        meter().characters(len(self) + len(other))
+        return Traced(super().__add__(other), merge((*self._runs, *runs_of(other))))
+
+    def __radd__(self, other: str) -> str:
+        if not _joins(other):
+            return NotImplemented
+        meter().characters(len(self) + len(other))
+        return Traced(str.__add__(other, self), merge((*runs_of(other), *self._runs)))
+
+    def __mul__(self, times: SupportsIndex, /) -> str:
+        if not hasattr(times, "__index__"):
+            return NotImplemented
+        meter().product(self, times)
+        text = super().__mul__(times)
+        return Traced(text, merge(self._runs * max(int(times), 0)))
+
+    __rmul__ = __mul__  # type: ignore[assignment]
+
+    def join(self, iterable: Iterable[str], /) -> str:
+        pieces = list(iterable)
+        gap = len(self) * max(len(pieces) - 1, 0)
+        # What is no string is refused by str.join itself, in its own words.
+        size = sum(len(p) for p in pieces if isinstance(p, str))  # pyright: ignore[reportUnnecessaryIsInstance]
+        meter().characters(gap + size)
+        text = super().join(pieces)
+        runs: list[Run] = []
+        for number, piece in enumerate(pieces):
+            if number:
+                runs += self._runs
+            runs += runs_of(piece)
+        return Traced(text, merge(runs))
+
+    # Parts.
+
+    def _part(self, start: int, end: int) -> Traced:
+        return Traced(str.__getitem__(self, slice(start, end)), cut(self._runs, start, end))
+
+    def __getitem__(self, key: SupportsIndex | slice, /) -> str:
+        text = super().__getitem__(key)
+        if not isinstance(key, slice):
+            at = int(key)
+            at += len(self) if at < 0 else 0
+            return Traced(text, cut(self._runs, at, at + 1))
+        start, end, step = key.indices(len(self))
+        if step == 1:
+            return Traced(text, cut(self._runs, start, max(start, end)))
+        if step == -1:
+            between = cut(self._runs, min(end, start) + 1, start + 1)
+            return Traced(text, merge(_moved(run) for run in reversed(between)))
+        picked = (cut(self._runs, at, at + 1)[0] for at in range(start, end, step))
+        return Traced(text, merge(_moved(run) for run in picked))
+
+    def __iter__(self) -> Iterator[str]:
+        at = 0
+        characters = super().__iter__()
+        for run in self._runs:
+            for number in range(run.length):
+                place = run.at + number if run.at >= 0 else -1
+                yield Traced(next(characters), (Run(1, run.origin, place),))
+            at += run.length
+
+    def _between(self, kept: str, start: int) -> Traced:
+        return Traced(kept, cut(self._runs, start, start + len(kept)))
+
+    def strip(self, chars: str | None = None, /) -> str:
+        return self._between(super().strip(chars), len(self) - len(super().lstrip(chars)))
+
+    def lstrip(self, chars: str | None = None, /) -> str:
+        kept = super().lstrip(chars)
+        return self._between(kept, len(self) - len(kept))
+
+    def rstrip(self, chars: str | None = None, /) -> str:
+        return self._between(super().rstrip(chars), 0)
+
+    def removeprefix(self, prefix: str, /) -> str:
+        kept = super().removeprefix(prefix)
+        return self._between(kept, len(self) - len(kept))
+
+    def removesuffix(self, suffix: str, /) -> str:
+        return self._between(super().removesuffix(suffix), 0)
+
+    def _pieces(self, pieces: Sequence[str], gap: int) -> list[str]:
+        """Pieces that follow each other in this string, so many characters apart."""
+        found: list[str] = []
+        at = 0
+        for piece in pieces:
+            found.append(self._between(piece, at))
+            at += len(piece) + gap
+        return found
+
+    def _words(self, words: Sequence[str]) -> list[str]:
+        """Pieces between which there is white space alone."""
+        found: list[str] = []
+        at = 0
+        for word in words:
+            at = self.index(word, at)
+            found.append(self._between(word, at))
+            at += len(word)
+        return found
+
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        pieces = super().split(sep, maxsplit)
+        return self._words(pieces) if sep is None else self._pieces(pieces, len(sep))
+
+    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        pieces = super().rsplit(sep, maxsplit)
+        return self._words(pieces) if sep is None else self._pieces(pieces, len(sep))
+
+    def splitlines(self, keepends: bool = False) -> list[str]:
+        found: list[str] = []
+        at = 0
+        ended = super().splitlines(True)
+        for line, whole in zip(super().splitlines(keepends), ended, strict=True):
+            found.append(self._between(line, at))
+            at += len(whole)
+        return found
+
+    def partition(self, sep: str, /) -> tuple[str, str, str]:
+        return cast("tuple[str, str, str]", tuple(self._pieces(super().partition(sep), 0)))
+
+    def rpartition(self, sep: str, /) -> tuple[str, str, str]:
+        return cast("tuple[str, str, str]", tuple(self._pieces(super().rpartition(sep), 0)))
+
+    # Changes.
+
+    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:
+        found = super().count(old)
+        times = found if int(count) < 0 else min(found, int(count))
+        meter().characters(len(self) + times * max(len(new) - len(old), 0))
+        text = super().replace(old, new, count)
+        if not times:
+            return Traced(text, self._runs)
+        runs: list[Run] = []
+        at = 0
+        for number in range(times):
+            # An empty string is found before every character.
+            place = number if not old else self.index(old, at)
+            runs += cut(self._runs, at, place)
+            runs += runs_of(new)
+            at = place + len(old)
+        runs += cut(self._runs, at, len(self))
+        return Traced(text, merge(runs))
+
+    def _changed(self, text: str, change: Callable[[str], str]) -> Traced:
+        """A change of letters, run by run where that comes to the same."""
+        pieces: list[str] = []
+        at = 0
+        for run in self._runs:
+            pieces.append(change(str.__getitem__(self, slice(at, at + run.length))))
+            at += run.length
+        return self._rewritten(text, pieces)
+
+    def _rewritten(self, text: str, pieces: Sequence[str]) -> Traced:
+        """The text that became of each run; if they are not the whole, only its length tells."""
+        if "".join(pieces) == text:
+            return Traced(
+                text,
+                merge(
+                    Run(len(piece), run.origin, -1)
+                    for piece, run in zip(pieces, self._runs, strict=True)
+                    if piece
+                ),
+            )
+        if len(text) == len(self):
+            return Traced(text, merge(_moved(run) for run in self._runs))
+        return Traced(text, unknown(len(text)))
+
+    def upper(self) -> str:
+        return self._changed(super().upper(), str.upper)
+
+    def lower(self) -> str:
+        return self._changed(super().lower(), str.lower)
+
+    def casefold(self) -> str:
+        return self._changed(super().casefold(), str.casefold)
+
+    def swapcase(self) -> str:
+        return self._changed(super().swapcase(), str.swapcase)
+
+    def capitalize(self) -> str:
+        return self._changed(super().capitalize(), str.lower)
+
+    def title(self) -> str:
+        return self._changed(super().title(), str.title)
+
+    def translate(self, table: Any, /) -> str:
+        # Each character becomes what the table says of it, whatever stands beside it.
+        return self._changed(super().translate(table), lambda text: text.translate(table))
+
+    def expandtabs(self, tabsize: SupportsIndex = 8) -> str:
+        meter().characters(len(self) + super().count("\t") * max(int(tabsize), 0))
+        text = super().expandtabs(tabsize)
+        return Traced(text, self._runs) if len(text) == len(self) else text
+
+    def center(self, width: SupportsIndex, fillchar: str = " ", /) -> str:
+        meter().characters(int(width))
+        text = super().center(width, fillchar)
+        padding = len(text) - len(self)
+        # Of an odd padding the larger half stands where str.center puts it.
+        before = padding // 2 + (padding & int(width) & 1)
+        fill = _fill(fillchar)
+        runs = (Run(before, fill, -1), *self._runs, Run(padding - before, fill, -1))
+        return Traced(text, merge(runs))
+
+    def ljust(self, width: SupportsIndex, fillchar: str = " ", /) -> str:
+        meter().characters(int(width))
+        text = super().ljust(width, fillchar)
+        padding = Run(len(text) - len(self), _fill(fillchar), -1)
+        return Traced(text, merge((*self._runs, padding)))
+
+    def rjust(self, width: SupportsIndex, fillchar: str = " ", /) -> str:
+        meter().characters(int(width))
+        text = super().rjust(width, fillchar)
+        padding = Run(len(text) - len(self), _fill(fillchar), -1)
+        return Traced(text, merge((padding, *self._runs)))
+
+    def zfill(self, width: SupportsIndex, /) -> str:
+        meter().characters(int(width))
+        return super().zfill(width)
+
+    # Formatting.
+
+    def __mod__(self, values: Any, /) -> str:
+        check_widths(self)
+        meter().measure(values)
+        text = super().__mod__(values)
+        return Traced(text, _percent(self, values, text))
+
+
+def _joins(other: object) -> bool:
+    """Whether `+` with this string gives a string; Jinja's markup has a rule of its own."""
+    return isinstance(other, str) and not isinstance(other, Markup)
+
+
+def _fill(character: str) -> Origin:
+    """The origin of padding: whose character it is."""
+    runs = runs_of(character)
+    return runs[0].origin if character != " " and runs else TEMPLATE
+
+
+def _moved(run: Run) -> Run:
+    return run if run.at < 0 else Run(run.length, run.origin, -1)
+
+
+def unknown(length: int) -> tuple[Run, ...]:
+    """Runs of so many characters of which nobody knows anything."""
+    return (Run(length, UNKNOWN, -1),) if length else ()
+
+
+def runs_of(text: str) -> tuple[Run, ...]:
+    """The runs of a string; a plain one is unknown."""
+    found = getattr(text, "_runs", None)
+    return unknown(len(text)) if found is None else found
+
+
+def kept(value: Any) -> Any:
+    """A plain string that something made is of unknown origin, and goes on being followed."""
+    return Traced(value) if type(value) is str else value
+
+
+def literal(text: str) -> Traced:
+    """A literal of the template."""
+    return Traced(text, (Run(len(text), TEMPLATE, -1),) if text else ())
+
+
+def of_caller(text: str, message: int | None, field: str) -> Traced:
+    """A string that the caller gave."""
+    origin = Origin("caller", message, field)
+    return Traced(text, (Run(len(text), origin, 0),) if text else ())
+
+
+def of_token(text: str, name: str) -> Traced:
+    """``bos_token``, ``eos_token`` or their like."""
+    return Traced(text, (Run(len(text), Origin("token", None, name), -1),) if text else ())
+
+
+def cut(runs: tuple[Run, ...], start: int, end: int) -> tuple[Run, ...]:
+    """The runs of a slice."""
+    if end <= start:
+        return ()
+    found: list[Run] = []
+    at = 0
+    for run in runs:
+        following = at + run.length
+        if following > start:
+            first, last = max(at, start), min(following, end)
+            place = run.at + first - at if run.at >= 0 else -1
+            found.append(
+                run if last - first == run.length else Run(last - first, run.origin, place)
+            )
+            if following >= end:
+                break
+        at = following
+    return tuple(found)
+
+
+def merge(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """The same runs, those that go on where the one before ends joined to it."""
+    found: list[Run] = []
+    for run in runs:
+        if not run.length:
+            continue
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and (last.origin is run.origin or last.origin == run.origin)
+            and (run.at == last.at + last.length if last.at >= 0 else run.at < 0)
+        ):
+            found[-1] = Run(last.length + run.length, last.origin, last.at)
+        else:
+            found.append(run)
+    return tuple(found)
+
+
+def mapped(text: Traced, change: Callable[[Origin], Origin]) -> Traced:
+    """The same string with other origins."""
+    changed = tuple(Run(r.length, change(r.origin), r.at) for r in text._runs)  # pyright: ignore[reportPrivateUsage]
+    return Traced(str.__str__(text), merge(changed))
+
+
+# `%` and `str.format` make their pieces one by one.
+
+_PERCENT = re.compile(
+    r"%(?:\((?P<key>[^)]*)\))?(?P<flags>[-+ #0]*)(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d+)?)?"
+    r"[hlL]?(?P<kind>.)",
+    re.DOTALL,
+)
+_NUMBER = re.compile(r"\d{4,}")
+
+
+def check_widths(text: str) -> None:
+    """Refuse widths and precisions beyond the limit on characters."""
+    for number in _NUMBER.findall(text):
+        meter().characters(int(number) if len(number) < 20 else 10**20)
+
+
+def _percent(form: Traced, values: Any, text: str) -> tuple[Run, ...]:
+    """The runs of ``form % values``, or unknown where the pieces do not come to `text`."""
+    runs: list[Run] = []
+    pieces: list[str] = []
+    plain = str.__str__(form)
+    by_key = cast("Mapping[Any, Any]", values) if isinstance(values, Mapping) else None
+    waiting: list[Any] = list(values) if isinstance(values, tuple) else [values]  # type: ignore[reportUnknownArgumentType]
+    own = form._runs  # pyright: ignore[reportPrivateUsage]
+    at = 0
+    for found in _PERCENT.finditer(plain):
+        pieces.append(plain[at : found.start()])
+        runs += cut(own, at, found.start())
+        at = found.end()
+        if found["kind"] == "%":
+            pieces.append("%")
+            runs += cut(own, at - 1, at)
+            continue
+        if "*" in (found["width"], found["precision"]):
+            return unknown(len(text))
+        key = found["key"]
+        if key is not None and by_key is not None:
+            value: Any = by_key[key]
+            piece = f"%{found[0][len(key) + 3 :]}" % (value,)
+        elif waiting:
+            value = waiting.pop(0)
+            piece = found[0] % (value,)
+        else:
+            return unknown(len(text))
+        pieces.append(piece)
+        runs += _inside(piece, value)
+    pieces.append(plain[at:])
+    runs += cut(own, at, len(plain))
+    return merge(runs) if "".join(pieces) == text else unknown(len(text))
+
+
+def _inside(piece: str, value: object) -> tuple[Run, ...]:
+    """The runs of a formatted value: the value's own, if it stands in the piece as it is."""
+    if not isinstance(value, str):
+        return unknown(len(piece))
+    if piece == value:
+        return runs_of(value)
+    start = piece.find(value)
+    if start < 0 or piece.strip(" ") != value.strip(" "):
+        return unknown(len(piece))
+    after = len(piece) - start - len(value)
+    return (Run(start, TEMPLATE, -1), *runs_of(value), Run(after, TEMPLATE, -1))
+
+
+class Pieces:
+    """What `str.format` writes, piece by piece."""
+
+    def __init__(self, form: str) -> None:
+        origins = {run.origin for run in runs_of(form)}
+        self._own = origins.pop() if len(origins) == 1 else UNKNOWN
+        self._runs: list[Run] = []
+        self._texts: list[str] = []
+        self._size = 0
+
+    def _add(self, text: str, runs: Iterable[Run]) -> None:
+        self._size += len(text)
+        meter().characters(self._size)
+        self._texts.append(text)
+        self._runs += runs
+
+    def literal(self, text: str) -> None:
+        """Text of the format string itself."""
+        self._add(text, (Run(len(text), self._own, -1),))
+
+    def value(self, text: str, value: object) -> None:
+        """What became of one value."""
+        self._add(text, _inside(text, value))
+
+    def text(self) -> str:
+        """Everything together."""
+        return Traced("".join(self._texts), merge(self._runs))
+
+
+# Containers and numbers of the caller's. Errors name their types as those of plain values.
+
+
+class TracedDict(dict[Any, Any]):
+    """An object of the caller's."""
+
+    __slots__ = ("_origin",)
+    _origin: Origin
+
+
+class TracedList(list[Any]):
+    """A list of the caller's."""
+
+    __slots__ = ("_origin",)
+    _origin: Origin
+
+
+class TracedInt(int):
+    """A whole number of the caller's."""
+
+    _origin: Origin
+
+
+class TracedFloat(float):
+    """A number of the caller's."""
+
+    _origin: Origin
+
+
+class TracedMarkup(Markup):
+    """What the filter ``safe`` returns: Jinja's own type, with the origins kept beside it."""
+
+    __slots__ = ("_runs",)
+    _runs: tuple[Run, ...]
+
+
+for _type, _name in (
+    (Traced, "str"),
+    (TracedDict, "dict"),
+    (TracedList, "list"),
+    (TracedInt, "int"),
+    (TracedFloat, "float"),
+):
+    _type.__name__ = _type.__qualname__ = _name
+    _type.__module__ = "builtins"
+
+
+def origin_of(value: object) -> Origin | None:
+    """The origin of a container or number of the caller's."""
+    return getattr(value, "_origin", None)
+
+
+def traced(value: Any, message: int | None, field: str, inputs: dict[Any, str]) -> Any:
+    """A copy of the caller's value, every string in it with its origin.
+
+    Args:
+        value: JSON: strings, numbers, lists, objects.
+        message: The message it belongs to.
+        field: What to call it; fields within add ``.key`` or ``[0]``, keys add ``{key}``.
+        inputs: Receives ``(message, field)`` to text of every string.
+    """
+    if isinstance(value, str):
+        inputs[message, field] = str.__str__(value)
+        return of_caller(str.__str__(value), message, field)
+    if value is None or isinstance(value, bool):
+        return value
+    origin = Origin("caller", message, field)
+    made: Any = value
+    if isinstance(value, int):
+        made = TracedInt(value)
+    elif isinstance(value, float):
+        made = TracedFloat(value)
+    elif isinstance(value, Mapping):
+        made = TracedDict()
+        for key, item in cast("Mapping[Any, Any]", value).items():
+            inner = f"{field}.{key}" if field else str(key)
+            own = of_caller(key, message, f"{field}{{{key}}}") if isinstance(key, str) else key
+            made[own] = traced(item, message, inner, inputs)
+    elif isinstance(value, (list, tuple)):
+        items = cast("Sequence[Any]", value)
+        made = TracedList(traced(x, message, f"{field}[{n}]", inputs) for n, x in enumerate(items))
+    else:
+        return value
+    made._origin = origin
+    return made
