@@ -588,7 +588,7 @@ FILE_ERRORS: list[tuple[list[str], str]] = [
     (["chat.json", "--format", "binary.toml"], "cannot read the format file 'binary.toml': it is not UTF-8 text"),
     (["chat.json", "--format", "rule.toml"], "rule.toml, line 4: order.first lists authors (owner, client, model, tool)"),
     (["chat.json", "--tokenizer", "nope"], "there is no file 'nope'"),
-    (["chat.json", "--tokenizer", "folder"], "the folder 'folder' holds none of tokenizer.json, tekken.json, tokenizer.model"),
+    (["chat.json", "--tokenizer", "folder"], "the folder 'folder' holds none of tokenizer.json, tekken.json, tokenizer.model, and no .gguf file"),
     (["chat.json", "--tokenizer", "binary.toml"], "binary.toml is no tokenizer: neither a tokenizer.json or tekken.json nor a SentencePiece model"),
     (["chat.json", "--tokenizer", "chat.json"], "chat.json is no tokenizer: neither a tokenizer.json or tekken.json nor a SentencePiece model"),
     (["chat.json", "--tokenizer", "map.json"], "map.json is no tokenizer: it has neither 'model' (tokenizer.json) nor 'vocab' and 'config' (tekken.json)"),

@@ -32,7 +32,8 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
-from tests.support.gguf import read_metadata, tokenizer_json
+from rolecall.gguf import read_metadata
+from rolecall.tokenizers.gguf import tokenizer_json
 
 DOWNLOAD_SECONDS = 900
 
@@ -414,7 +415,7 @@ def _made(kind: str, name: str, gguf: Path) -> Path:
     folder = cache() / "made" / f"{kind}-{name}-{gguf.stat().st_size}"
     file = folder / "tokenizer.json"
     if not file.is_file():
-        text = tokenizer_json(read_metadata(gguf))
+        text = tokenizer_json(read_metadata(gguf), gguf.name)
         with _lock(folder):
             folder.mkdir(exist_ok=True)
             _write_whole(file, text.encode())

@@ -1,100 +1,127 @@
-"""The metadata of a GGUF model file, and the tokenizer in it as a ``tokenizer.json``."""
+"""GGUF files written for tests, and real tokenizers put into their metadata."""
+
+from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-_SCALARS = "BbHhIif?"  # by type number, 0 to 7
-_LONG_SCALARS = {10: "Q", 11: "q", 12: "d"}
-_STRING, _ARRAY = 8, 9
-_CONTROL = 3
-
-
-def read_metadata(file: Path) -> dict[str, Any]:
-    """The key-value pairs at the start of a GGUF file."""
-    with file.open("rb") as stream:
-        if stream.read(4) != b"GGUF":
-            raise ValueError(f"{file} is not a GGUF file")
-        _number(stream, "I")  # version
-        _number(stream, "Q")  # tensors
-        pairs = _number(stream, "Q")
-        return {_string(stream): _value(stream, _number(stream, "I")) for _ in range(pairs)}
+_TYPES = {"u8": 0, "i8": 1, "u16": 2, "i16": 3, "u32": 4, "i32": 5, "f32": 6, "bool": 7}
+_TYPES |= {"str": 8, "array": 9, "u64": 10, "i64": 11, "f64": 12}
+_CODES = {"u8": "B", "i8": "b", "u16": "H", "i16": "h", "u32": "I", "i32": "i", "f32": "f"}
+_CODES |= {"bool": "?", "u64": "Q", "i64": "q", "f64": "d"}
 
 
-def tokenizer_json(metadata: Mapping[str, Any]) -> str:
-    """A ``tokenizer.json`` for the byte-level BPE that a GGUF file describes."""
-    splitters = {
-        # Each digit is a token of its own, then GPT-2's pattern.
-        "smollm": [{"type": "Digits", "individual_digits": True}],
-        "gpt-2": [],
-    }
-    model, splitter = metadata["tokenizer.ggml.model"], metadata["tokenizer.ggml.pre"]
-    if model != "gpt2" or splitter not in splitters:
-        raise ValueError(f"a {model!r} tokenizer that splits as {splitter!r} is not known here")
-    byte_level = {
-        "type": "ByteLevel",
-        "add_prefix_space": False,
-        "trim_offsets": True,
-        "use_regex": True,
-    }
-    tokens: list[str] = metadata["tokenizer.ggml.tokens"]
-    kinds: list[int] = metadata["tokenizer.ggml.token_type"]
-    added = [
-        {
-            "id": number,
-            "content": token,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-            "special": True,
-        }
-        for number, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
-        if kind == _CONTROL
+class Typed:
+    """A value with the GGUF type it is written as, where Python's own does not tell."""
+
+    def __init__(self, kind: str, value: Any) -> None:
+        self.kind = kind
+        self.value = value
+
+
+def gguf_bytes(
+    metadata: Mapping[str, Any], *, version: int = 3, order: str = "<", weights: bytes = b""
+) -> bytes:
+    """A GGUF file without tensors: int as u32, float as f32, lists by their first item."""
+    data = b"GGUF" + struct.pack(f"{order}IQQ", version, 0, len(metadata))
+    for key, value in metadata.items():
+        kind, content = _value(value, order)
+        data += _string(key, order) + struct.pack(f"{order}I", kind) + content
+    return data + weights
+
+
+def _string(text: str, order: str) -> bytes:
+    content = text.encode()
+    return struct.pack(f"{order}Q", len(content)) + content
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Typed):
+        return value.kind
+    if isinstance(value, list):
+        return "array"
+    return {bool: "bool", int: "u32", float: "f32", str: "str"}[type(value)]
+
+
+def _value(value: Any, order: str) -> tuple[int, bytes]:
+    kind = _kind(value)
+    plain = value.value if isinstance(value, Typed) else value
+    if isinstance(plain, Sequence) and not isinstance(plain, str):
+        of = kind if isinstance(value, Typed) else _kind(plain[0]) if plain else "i32"
+        head = struct.pack(f"{order}IQ", _TYPES[of], len(plain))
+        if of == "str":
+            return _TYPES["array"], head + b"".join(_string(text, order) for text in plain)
+        if of == "array":
+            return _TYPES["array"], head + b"".join(_value(one, order)[1] for one in plain)
+        return _TYPES["array"], head + struct.pack(f"{order}{len(plain)}{_CODES[of]}", *plain)
+    if kind == "str":
+        return _TYPES["str"], _string(plain, order)
+    return _TYPES[kind], struct.pack(f"{order}{_CODES[kind]}", plain)
+
+
+def bpe_metadata(tokenizer_json: Path, pre: str) -> dict[str, Any]:
+    """What llama.cpp's converter writes of a byte-level BPE in a ``tokenizer.json``.
+
+    Added tokens are control where they are special and user-defined where they are not; ids that
+    nothing has are filled with unused tokens.
+    """
+    data = json.loads(tokenizer_json.read_bytes())
+    vocabulary: dict[str, int] = data["model"]["vocab"]
+    added = {one["id"]: one for one in data["added_tokens"]}
+    by_id = {number: token for token, number in vocabulary.items()}
+    by_id |= {number: one["content"] for number, one in added.items()}
+    tokens = [by_id.get(number, f"[PAD{number}]") for number in range(max(by_id) + 1)]
+    kinds = [
+        (3 if added[number]["special"] else 4) if number in added else (1 if number in by_id else 5)
+        for number in range(len(tokens))
     ]
-    return json.dumps(
-        {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": added,
-            "normalizer": None,
-            "pre_tokenizer": {
-                "type": "Sequence",
-                "pretokenizers": [*splitters[splitter], byte_level],
-            },
-            "post_processor": None,
-            "decoder": byte_level,
-            "model": {
-                "type": "BPE",
-                "dropout": None,
-                "unk_token": None,
-                "continuing_subword_prefix": None,
-                "end_of_word_suffix": None,
-                "fuse_unk": False,
-                "byte_fallback": False,
-                "vocab": {token: number for number, token in enumerate(tokens)},
-                "merges": metadata["tokenizer.ggml.merges"],
-            },
-        },
-        ensure_ascii=False,
-    )
+    merges = data["model"]["merges"]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": pre,
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": Typed("i32", kinds),
+        "tokenizer.ggml.merges": [
+            merge if isinstance(merge, str) else " ".join(merge) for merge in merges
+        ],
+    }
 
 
-def _number(stream: BinaryIO, code: str) -> Any:
-    return struct.unpack(f"<{code}", stream.read(struct.calcsize(code)))[0]
+def sentencepiece_metadata(model: bytes) -> dict[str, Any]:
+    """What llama.cpp's converter writes of a SentencePiece model."""
+    import sentencepiece
+
+    engine = sentencepiece.SentencePieceProcessor(model_proto=model)
+    count = range(engine.vocab_size())
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": [engine.id_to_piece(number) for number in count],
+        "tokenizer.ggml.scores": Typed("f32", [engine.get_score(number) for number in count]),
+        "tokenizer.ggml.token_type": Typed("i32", _piece_types(model)),
+        "tokenizer.ggml.bos_token_id": engine.bos_id(),
+        "tokenizer.ggml.eos_token_id": engine.eos_id(),
+        "tokenizer.ggml.unknown_token_id": engine.unk_id(),
+        "tokenizer.ggml.add_bos_token": True,
+    }
 
 
-def _string(stream: BinaryIO) -> str:
-    return stream.read(_number(stream, "Q")).decode("utf-8")
+def _piece_types(model: bytes) -> list[int]:
+    """The type of each piece, of which the engine's own interface does not tell user-defined.
 
-
-def _value(stream: BinaryIO, kind: int) -> Any:
-    if kind == _STRING:
-        return _string(stream)
-    if kind == _ARRAY:
-        of, length = _number(stream, "I"), _number(stream, "Q")
-        return [_value(stream, of) for _ in range(length)]
-    return _number(stream, _SCALARS[kind] if kind < len(_SCALARS) else _LONG_SCALARS[kind])
+    A model begins with its pieces: 0x0A, a length below 128 in one byte, and in the piece the text
+    (0x0A), the score (0x15) and, where it is not 1, the type (0x18).
+    """
+    kinds: list[int] = []
+    at = 0
+    while model[at] == 0x0A:
+        end = at + 2 + model[at + 1]
+        kind_at = at + 4 + model[at + 3] + 5
+        assert model[at + 1] < 128
+        assert model[kind_at - 5] == 0x15
+        kinds.append(model[kind_at + 1] if kind_at < end else 1)
+        at = end
+    return kinds

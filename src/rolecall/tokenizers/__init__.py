@@ -11,8 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from rolecall.errors import TokenizerError
+from rolecall.errors import InputError, TokenizerError
+from rolecall.gguf import MAGIC, in_folder
 from rolecall.tokenizers.base import RunStart, Span, Tokenizer
+from rolecall.tokenizers.gguf import read_tokenizer
 from rolecall.tokenizers.huggingface import HuggingFaceTokenizer
 from rolecall.tokenizers.sentencepiece import SentencePieceTokenizer
 from rolecall.tokenizers.tekken import TekkenTokenizer
@@ -32,9 +34,10 @@ def tokenizer(source: object) -> Tokenizer:
     """Load a tokenizer.
 
     Args:
-        source: A ``tokenizer.json``, ``tekken.json`` or SentencePiece ``.model`` file, a folder
-            that holds one, a ``tokenizers.Tokenizer``, a fast transformers tokenizer, or what
-            this function returned. Load once and keep the result: reading takes a second or so.
+        source: A ``tokenizer.json``, ``tekken.json`` or SentencePiece ``.model`` file, a ``.gguf``
+            model (its weights are not read), a folder that holds one of these, a
+            ``tokenizers.Tokenizer``, a fast transformers tokenizer, or what this function
+            returned. Load once and keep the result: reading takes a second or so.
 
     Raises:
         TokenizerError: If it is none of these or cannot be read.
@@ -73,7 +76,7 @@ def _from_object(engine: Any) -> Tokenizer:
 
 
 FILES = ("tokenizer.json", "tekken.json", "tokenizer.model")
-"""What a folder is searched for, in this order."""
+"""What a folder is searched for, in this order, and a GGUF file after them."""
 
 
 def _find(path: Path) -> Path:
@@ -82,11 +85,17 @@ def _find(path: Path) -> Path:
             for name in FILES:
                 if (path / name).is_file():
                     return path / name
-            raise TokenizerError(f"the folder {str(path)!r} holds none of {', '.join(FILES)}")
+            if (model := in_folder(path)) is not None:
+                return model
+            raise TokenizerError(
+                f"the folder {str(path)!r} holds none of {', '.join(FILES)}, and no .gguf file"
+            )
         if path.is_file():
             return path
     except OSError as error:
         raise TokenizerError(f"cannot read {str(path)!r}: {error.strerror}") from None
+    except InputError as error:
+        raise TokenizerError(str(error)) from None
     raise TokenizerError(f"there is no file {str(path)!r}")
 
 
@@ -94,13 +103,13 @@ def _find(path: Path) -> Path:
 def _from_file(path: Path, changed: int, size: int) -> Tokenizer:
     """Read a file; the time of change and the size are there for the cache to see."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(len(MAGIC))
+            if data == MAGIC:
+                return read_tokenizer(path)
+            data += stream.read()
     except OSError as error:
         raise TokenizerError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    if data[:4] == b"GGUF":
-        raise TokenizerError(
-            f"{path.name} is a GGUF file; tokenizers inside GGUF cannot be read yet"
-        )
     if data.lstrip()[:1] != b"{":
         # A SentencePiece model begins with its first piece: field 1, with a length.
         if data[:1] != b"\n":
