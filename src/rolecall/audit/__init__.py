@@ -1,0 +1,108 @@
+"""The audit: what a chat template does to the conversations that it is given.
+
+Small conversations are rendered with every character's origin traced, and rules ask what became of
+them. A rule is a file of `rolecall.audit.rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from rolecall.audit.finding import Finding
+from rolecall.audit.report import Failure, Report, Silenced, sorted_findings
+from rolecall.errors import OptionError, TokenizerError
+
+if TYPE_CHECKING:
+    from rolecall.audit.probe import Probe
+    from rolecall.audit.rule import Rule
+    from rolecall.template.template import Template
+
+__all__ = ["Failure", "Finding", "Report", "Silenced", "audit"]
+
+
+def audit(
+    source: object,
+    *,
+    template: str | None = None,
+    tokenizer: object = None,
+    rules: Iterable[str] | None = None,
+    silence: Mapping[str, str] | None = None,
+) -> Report:
+    """Audit a chat template.
+
+    Args:
+        source: What `rolecall.template` takes, or a Template.
+        template: Name of one of several templates that the source holds; otherwise every one of
+            them is audited.
+        tokenizer: The model's tokenizer where it does not lie beside the template. Rules that read
+            ids are quiet without one.
+        rules: Names of the rules to ask; otherwise all.
+        silence: Rules whose findings are not to be reported, and for each the reason.
+
+    Raises:
+        TemplateError: If the source holds no template, or one that does not parse.
+        OptionError: If there is no such rule, or a silence has no reason.
+        TokenizerError: If the tokenizer given cannot be loaded.
+    """
+    from rolecall.audit.probe import Probe
+    from rolecall.audit.rules import chosen, known
+
+    silence = dict(silence or {})
+    for name, reason in silence.items():
+        if not reason.strip():
+            raise OptionError(f"silence of {known(name)}: give the reason, it is shown in reports")
+    asked = chosen(rules)
+    if tokenizer is not None:
+        from rolecall.tokenizers import tokenizer as load
+
+        tokenizer = load(tokenizer)
+    found: list[Finding] = []
+    failures: list[Failure] = []
+    named = _templates(source, template)
+    for one in named.values():
+        one.program()  # one that is no Jinja is the caller's to know, and no finding
+    for name, one in named.items():
+        _probe(Probe(one, name=name, tokenizer=tokenizer), asked, found, failures)
+    return Report(
+        template=next(iter(named.values())).name,
+        templates=tuple(named),
+        findings=sorted_findings(one for one in found if one.rule not in silence),
+        silenced=tuple(
+            Silenced(rule, reason, sorted_findings(one for one in found if one.rule == rule))
+            for rule, reason in silence.items()
+        ),
+        failures=tuple(failures),
+    )
+
+
+def _probe(
+    probe: Probe, asked: Iterable[Rule], found: list[Finding], failures: list[Failure]
+) -> None:
+    """Ask the rules about one template."""
+    for rule in asked:
+        if not (rule.unrendered or probe.renders):
+            continue
+        try:
+            found.extend(rule.findings(probe))
+        except TokenizerError:
+            # The caller's mistake, not the rule's.
+            raise
+        except Exception as error:
+            failures.append(Failure(rule.name, probe.name, f"{type(error).__name__}: {error}"))
+
+
+def _templates(source: object, wanted: str | None) -> dict[str, Template]:
+    """Every template that a source holds, or the one wanted, by name."""
+    from rolecall.template.source import Source
+    from rolecall.template.template import Template
+
+    if isinstance(source, Template):
+        return {"default": source}
+    if isinstance(source, Source):
+        read = source
+    else:
+        from rolecall.template.source import read_source
+
+        read = read_source(source, wanted)
+    return {name: Template(read, name) for name in read.templates if wanted in (None, name)}

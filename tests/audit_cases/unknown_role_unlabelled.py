@@ -1,0 +1,15 @@
+from tests.support.audit import Case
+
+CASE = Case(
+    fires="llama.cpp/Orca-Vicuna",
+    quiet="trl/llama3",
+    mutant=[
+        (
+            "'<|im_start|>' + message.role }}",
+            "'<|im_start|>' + (message.role if message.role in "
+            "['user', 'system', 'tool', 'developer'] else 'assistant') }}",
+        )
+    ],
+    says="as a turn of the assistant",
+    harmful=["{% for m in messages %}{{ m.content }}\n{% endfor %}"],
+)
