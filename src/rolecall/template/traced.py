@@ -77,7 +77,10 @@ class Traced(str):
 
     def __add__(self, other: str, /) -> str:
         if not _joins(other):
-            return NotImplemented
+            reflected: Any = getattr(type(other), "__radd__", None)
+            joined = NotImplemented if reflected is None else reflected(other, self)
+            # What cannot be joined is refused by str itself, in its own words.
+            return super().__add__(other) if joined is NotImplemented else joined
         meter().characters(len(self) + len(other))
         return Traced(super().__add__(other), merge((*self._runs, *runs_of(other))))
 
