@@ -332,8 +332,7 @@ def unknown(length: int) -> tuple[Run, ...]:
 
 def runs_of(text: str) -> tuple[Run, ...]:
     """The runs of a string; a plain one is unknown."""
-    found = getattr(text, "_runs", None)
-    return unknown(len(text)) if found is None else found
+    return text._runs if isinstance(text, Traced) else unknown(len(text))  # pyright: ignore[reportPrivateUsage]
 
 
 def kept(value: Any) -> Any:
@@ -543,7 +542,9 @@ for _type, _name in (
 
 def origin_of(value: object) -> Origin | None:
     """The origin of a container or number of the caller's."""
-    return getattr(value, "_origin", None)
+    if isinstance(value, (TracedDict, TracedList, TracedInt, TracedFloat)):
+        return value._origin  # pyright: ignore[reportPrivateUsage]
+    return None
 
 
 def traced(value: Any, message: int | None, field: str, inputs: dict[Any, str]) -> Any:
