@@ -86,7 +86,7 @@ def render(
     given: dict[str, Any] = {
         **(tokens or {}),
         **deepcopy(options),
-        "messages": [dict(message) for message in deepcopy(list(messages))],
+        "messages": deepcopy(list(messages)),
         "tools": deepcopy(tools),
         "documents": deepcopy(documents),
         "add_generation_prompt": add_generation_prompt,
@@ -99,7 +99,7 @@ def render(
                 text, places = _with_generation(compiled, given)
             else:
                 text = cast(str, compiled.render(**given))
-        except Exception as error:  # noqa: BLE001 - a template may raise whatever Python has
+        except Exception as error:
             return failed(error)
     return Rendered(text, tuple(places))
 
@@ -128,7 +128,7 @@ def apply_chat_template(
                 add_generation_prompt=add_generation_prompt,
                 **{**(tokens or {}), **deepcopy(options)},
             )
-        except Exception as error:  # noqa: BLE001 - a template may raise whatever Python has
+        except Exception as error:
             return failed(error)
     return Rendered(rendered[0][0])
 
