@@ -35,7 +35,8 @@ def to_text(value: Any) -> str:
     if type(value) is Traced:
         return value
     if isinstance(value, TracedMarkup):
-        return Traced(str.__str__(value), value._runs)  # pyright: ignore[reportPrivateUsage]
+        # Jinja's own methods make markup without origins.
+        return Traced(str.__str__(value), getattr(value, "_runs", None))
     if isinstance(value, str):
         return str(value)
     if value is None or isinstance(value, bool):
