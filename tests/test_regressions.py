@@ -138,6 +138,24 @@ def test_canonical_keeps_blank_reasoning_that_has_its_block() -> None:
     assert fmt.render(once).text == fmt.render(messages).text
 
 
+@pytest.mark.parametrize("content", [None, "ok", " "])
+@pytest.mark.parametrize("reasoning", ["\n", " ", None])
+def test_blank_reasoning_that_has_its_block_comes_back(
+    content: str | None, reasoning: str | None
+) -> None:
+    """Qwen3 writes a block into the last turn always, into others only where there is reasoning."""
+    fmt = rc.format("qwen3")
+    call = calling({})[1] | {"content": content, "reasoning_content": reasoning}
+    result = {"role": "tool", "content": "r", "tool_call_id": "abcdefghi"}
+    for messages in ([USER, call, result], [USER, call]):
+        canonical = fmt.canonical(messages)
+        rendering = fmt.render(messages)
+        found = fmt.parse(rendering.encode(vocabulary()).ids, tokenizer=vocabulary())
+        assert found.messages == canonical.messages
+        assert fmt.parse(rendering.text).messages == canonical.messages
+        assert fmt.render(found).text == rendering.text
+
+
 @EVERY_FORMAT
 def test_rendering_takes_time_in_proportion_to_the_messages(name: str) -> None:
     """A long conversation, twice as long: twice the time, with room for a busy machine."""

@@ -274,7 +274,10 @@ class Grammar:
             order = (False, True) if last else (True, False)
             for value in order:
                 cost = penalty + (1 if value and self._bare(node) else 0)
-                self.expand(assume(rest, node.slot, value), actions, cost, out, seen)
+                # A block without reasoning may be of reasoning that was trimmed to nothing.
+                block = value and node.slot == "thinks"
+                more = (Mark("blank", "reasoning"),) if block else ()
+                self.expand(assume(rest, node.slot, value), (*actions, *more), cost, out, seen)
         elif isinstance(node, Items):
             mark, inside = self.begin_list(node.kind, assume(tail, node.kind, True))
             self.expand(
