@@ -3,19 +3,15 @@ a clean template on which it appears alone."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-
 import pytest
 
 from rolecall.audit import Report, audit
-from rolecall.audit.probe import LIMITS, Probe
+from rolecall.audit.probe import Probe
 from rolecall.audit.rules import rules
-from rolecall.errors import TemplateLimit, TemplateRaised
 from rolecall.template.source import Source
 from rolecall.template.template import Template
 from tests.support import templates
-from tests.support.audit import Case, cases, mutant, rule_names, template
+from tests.support.audit import Case, cases, check_findings, mutant, rule_names, template
 
 RULES = list(rules())
 
@@ -114,22 +110,3 @@ def test_what_a_format_may_do_triggers_no_rule(rule: str, jinja: str) -> None:
 def test_where_no_published_template_is_named_the_case_says_why(rule: str) -> None:
     case = cases()[rule]
     assert (case.fires is None or case.quiet is None) == bool(case.why)
-
-
-def check_findings(report: Report, one: Template) -> None:
-    """What a finding shows is true: the conversation renders to the output, the place is in it."""
-    # With a probe's limits: what runs without end need not run for long.
-    one = dataclasses.replace(one, limits=LIMITS)
-    for finding in report.findings:
-        shown = json.loads(json.dumps(finding.to_json()))
-        assert shown["message"].endswith("."), shown
-        assert "\n" not in shown["message"], shown
-        conversation = dict(shown["conversation"])
-        options = conversation.pop("options", {})
-        options.pop("continue_final_message", None)
-        if finding.output is None:
-            with pytest.raises((TemplateRaised, TemplateLimit)):
-                one.trace(**conversation, **options)
-        else:
-            assert one.trace(**conversation, **options).text == finding.output
-            assert finding.span is None or shown["span"] == list(finding.span)

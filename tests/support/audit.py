@@ -24,14 +24,19 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import pytest
+
 from rolecall.audit import Report, audit
+from rolecall.audit.probe import LIMITS
 from rolecall.audit.rules import rules
+from rolecall.errors import TemplateLimit, TemplateRaised
 from rolecall.template.source import Source
 from rolecall.template.template import Template
 from tests import audit_cases
@@ -169,3 +174,22 @@ def all_rules() -> list[str]:
 def audited(jinja: str, *only: str) -> Report:
     """The report on a Jinja text with the tokens of CLEAN, by some rules or all."""
     return audit(template(jinja), rules=only or None)
+
+
+def check_findings(report: Report, one: Template) -> None:
+    """What a finding shows is true: the conversation renders to the output, the place is in it."""
+    # With a probe's limits: what runs without end need not run for long.
+    one = dataclasses.replace(one, limits=LIMITS)
+    for finding in report.findings:
+        shown = json.loads(json.dumps(finding.to_json()))
+        assert shown["message"].endswith("."), shown
+        assert "\n" not in shown["message"], shown
+        conversation = dict(shown["conversation"])
+        options = conversation.pop("options", {})
+        options.pop("continue_final_message", None)
+        if finding.output is None:
+            with pytest.raises((TemplateRaised, TemplateLimit)):
+                one.trace(**conversation, **options)
+        else:
+            assert one.trace(**conversation, **options).text == finding.output
+            assert finding.span is None or shown["span"] == list(finding.span)

@@ -6,12 +6,13 @@ them. A rule is a file of `rolecall.audit.rules`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from rolecall.audit.finding import Finding
 from rolecall.audit.report import Failure, Report, Silenced, sorted_findings
-from rolecall.errors import OptionError, TokenizerError
+from rolecall.errors import OptionError, TemplateError, TokenizerError, nearest
 
 if TYPE_CHECKING:
     from rolecall.audit.probe import Probe
@@ -50,8 +51,9 @@ def audit(
 
     silence = dict(silence or {})
     for name, reason in silence.items():
+        known(name)
         if not reason.strip():
-            raise OptionError(f"silence of {known(name)}: give the reason, it is shown in reports")
+            raise OptionError(f"silence of {name}: give the reason, it is shown in reports")
     asked = chosen(rules)
     if tokenizer is not None:
         from rolecall.tokenizers import tokenizer as load
@@ -84,7 +86,8 @@ def _probe(
         if not (rule.unrendered or probe.renders):
             continue
         try:
-            found.extend(rule.findings(probe))
+            # What `default` writes with tools is `tool_use`, which is audited for itself too.
+            found.extend(one for one in rule.findings(probe) if one not in found)
         except TokenizerError:
             # The caller's mistake, not the rule's.
             raise
@@ -98,11 +101,23 @@ def _templates(source: object, wanted: str | None) -> dict[str, Template]:
     from rolecall.template.template import Template
 
     if isinstance(source, Template):
-        return {"default": source}
-    if isinstance(source, Source):
-        read = source
+        made = source
+    elif isinstance(source, Source):
+        made = Template(source)
     else:
         from rolecall.template.source import read_source
 
-        read = read_source(source, wanted)
-    return {name: Template(read, name) for name in read.templates if wanted in (None, name)}
+        made = Template(read_source(source, wanted))
+    names = made.source.templates
+    if wanted is not None and wanted not in names:
+        raise TemplateError(
+            f"{made.name}: there is no template {wanted!r}{nearest(wanted, names)}; "
+            f"it holds {', '.join(names)}"
+        )
+    asked = wanted or made.chosen
+    # Not choosing `default` leaves it to whoever runs it to take `tool_use` where there are tools.
+    return {
+        name: dataclasses.replace(made, chosen=None if name == "default" else name)
+        for name in names
+        if asked in (None, name)
+    }

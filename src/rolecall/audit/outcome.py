@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,21 +86,22 @@ class Outcome:
     def reached(self, message: int | None, field: str = "content") -> bool:
         """Whether anything of a field stands in the output, however it is written there.
 
-        Where the trace lost the origin of some text and that text holds the field's own words,
-        the field counts as arrived: a rule must not claim a loss that it cannot know of.
+        Where the field's own words stand in text of which the trace lost the origin, the field
+        counts as arrived: a rule must not claim a loss that it cannot know of.
         """
         if self.spans(message, field, ("caller", "printed")):
             return True
         if self.trace is None:
             return False
-        strayed = [
-            self.trace.text[span.start : span.end]
-            for span in self.trace.spans
-            if span.origin.kind == "unknown"
-        ]
+        strayed = [span for span in self.trace.spans if span.origin.kind == "unknown"]
+        if not strayed:
+            return False
         return any(
-            value.strip() and any(value.strip() in text for text in strayed)
+            found.start() < span.end and span.start < found.end()
             for value in self.inputs(message, field).values()
+            if value.strip()
+            for found in re.finditer(re.escape(value.strip()), self.trace.text)
+            for span in strayed
         )
 
     def inputs(self, message: int | None, field: str = "") -> dict[str, str]:
@@ -196,7 +198,11 @@ class Outcome:
 
 def within(field: str, wanted: str) -> bool:
     """Whether a field is another one or lies in it."""
-    return not wanted or field == wanted or field.startswith((f"{wanted}.", f"{wanted}["))
+    return (
+        not wanted
+        or field == wanted
+        or field.startswith((f"{wanted}.", f"{wanted}[", f"{wanted}{{"))
+    )
 
 
 def conversation_key(conversation: Mapping[str, Any]) -> str:

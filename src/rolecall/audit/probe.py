@@ -37,7 +37,7 @@ LIMITS = Limits(seconds=1.0, characters=2_000_000)
 MOST_LIMITS = 2
 """After so many conversations that had to be stopped, no further one is tried."""
 
-CONTROL_SHAPE = re.compile(r"<[^<>\s]{1,40}>|\[/?[A-Z][A-Z_]*\]|\[\|[^|\]]{1,40}\|\]")
+CONTROL_SHAPE = re.compile(r"<[^<>\s]{1,40}>|\[/?g?[A-Z][A-Z_]*\]|\[\|[^|\]]{1,40}\|\]")
 """What control tokens look like, for templates whose vocabulary is not at hand."""
 
 
@@ -156,7 +156,7 @@ class Probe:
     def typed(self) -> frozenset[str]:
         """Roles whose content must be typed parts; empty for templates that take strings.
 
-        A role that is not in it and was not tried follows ``user``.
+        A role that was not tried follows another one: see `FOLLOWS`.
         """
         return self._ground[1] if self._ground else frozenset()
 
@@ -188,7 +188,13 @@ class Probe:
         """For a template that takes typed content of users only: of whom else it does."""
         hello = typed_content(user())
         typed = {"user"}
-        for index, chat in enumerate(([system(), hello], [hello, assistant()])):
+        for chat, index in (
+            ([system(), hello], 0),
+            ([hello, assistant()], 1),
+            ([hello, calling(), result()], 2),
+        ):
+            if index == 2 and "assistant" in typed:
+                chat[1] = typed_content(chat[1])
             subject = chat[index]
             as_text = self._run(chat, extras, {})
             if not as_text.ok or not as_text.reached(index):
@@ -200,9 +206,18 @@ class Probe:
     def typed_message(self, message: Mapping[str, Any]) -> Wire:
         """A message with its content in the form that the template takes."""
         role = message.get("role")
-        decided = role in {"user", "system", "assistant"}
-        wanted = (role if decided else "user") in self.typed
-        return typed_content(message) if wanted else dict(message)
+        like = FOLLOWS.get(role, "user") if isinstance(role, str) else "user"
+        return typed_content(message) if like in self.typed else dict(message)
+
+    def used(self, outcome: Outcome) -> str:
+        """Which named template wrote an outcome: with tools it may be another than this one."""
+        tools = outcome.conversation.get("tools") is not None
+        chosen = self.template.chosen is not None
+        return (
+            "tool_use"
+            if tools and not chosen and "tool_use" in self.source.templates
+            else self.name
+        )
 
     @cached_property
     def hello(self) -> Outcome:
@@ -313,6 +328,14 @@ class Probe:
 
 
 ARGUMENTS = "tool_calls[0].function.arguments"
+
+FOLLOWS = {
+    "system": "system",
+    "developer": "system",
+    "assistant": "assistant",
+    "tool": "tool",
+}
+"""Whose form of content a role takes; every other role takes that of ``user``."""
 
 
 def typed_content(message: Mapping[str, Any]) -> Wire:

@@ -67,7 +67,7 @@ class Rule:
                 severity=shown.severity or self.severity,
                 kind=shown.kind or self.kind,
                 message=shown.message,
-                template=probe.name,
+                template=probe.used(shown.outcome),
                 conversation=shown.outcome.conversation,
                 output=shown.outcome.text if shown.outcome.ok else None,
                 span=shown.span,

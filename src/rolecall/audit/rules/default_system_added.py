@@ -33,7 +33,7 @@ from collections.abc import Iterator
 
 from rolecall.audit.finding import Kind, Severity
 from rolecall.audit.messages import again, assistant, system, user
-from rolecall.audit.probe import Probe
+from rolecall.audit.probe import CONTROL_SHAPE, Probe
 from rolecall.audit.rule import Evidence
 
 SEVERITY: Severity = "warning"
@@ -111,6 +111,10 @@ def _before_header(probe: Probe) -> tuple[int, int] | None:
     while same < min(len(between), len(head)) and between[-1 - same] == head[-1 - same]:
         same += 1
     end = len(head) - same
+    # What is alike may begin inside a control token.
+    for token in CONTROL_SHAPE.finditer(head):
+        if token.start() < end < token.end():
+            end = token.end()
     return (0, end) if len(_letters(probe, head[:end])) >= FEWEST_LETTERS else None
 
 
