@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -14,7 +15,7 @@ from rolecall.audit.messages import call as tool_call
 from rolecall.audit.probe import MOST_LIMITS, Probe
 from rolecall.audit.rule import SECTIONS, Rule, read_rule
 from rolecall.audit.rules import rules
-from rolecall.errors import OptionError, TemplateError, TemplateSyntaxError
+from rolecall.errors import OptionError, TemplateError, TemplateSyntaxError, TokenizerError
 from rolecall.template.source import Source
 from rolecall.template.template import Template
 from tests.support import templates
@@ -32,7 +33,15 @@ def probe(jinja: str = CLEAN) -> Probe:
 
 def test_a_report_is_json_with_stable_keys() -> None:
     report = json.loads(json.dumps(audited(DROPS).to_json()))
-    assert list(report) == ["template", "templates", "counts", "findings", "silenced", "failures"]
+    assert list(report) == [
+        "template",
+        "templates",
+        "counts",
+        "findings",
+        "silenced",
+        "failures",
+        "unread",
+    ]
     assert report["template"] == "clean"
     first = report["findings"][0]
     assert list(first) == [
@@ -128,6 +137,36 @@ def test_what_default_writes_with_tools_is_told_of_tool_use() -> None:
     both = Probe(named(default=CLEAN, tool_use=DROPS))
     assert both.used(both.run([user()])) == "default"
     assert both.used(both.run([user()], tools=[weather()])) == "tool_use"
+
+
+def test_a_folder_is_audited(tmp_path: Path) -> None:
+    config = {
+        "chat_template": [
+            {"name": "default", "template": CLEAN},
+            {"name": "rag", "template": DROPS},
+        ],
+        **TOKENS,
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    report = audit(tmp_path)
+    assert report.template == tmp_path.name
+    assert report.templates == ("default", "rag")
+    assert {finding.template for finding in report.findings} == {"rag"}
+    assert audit(str(tmp_path), template="default").templates == ("default",)
+    with pytest.raises(TemplateError, match="there is no file or folder"):
+        audit(tmp_path / "nothing")
+
+
+def test_where_no_ids_can_be_read_the_report_says_why() -> None:
+    asked = probe()
+    assert asked.unread == ""
+    assert asked.tokenizer is None
+    assert "there is no tokenizer" in asked.unread
+    broken = Probe(template(tokenizer="/nowhere/tokenizer.json"))
+    assert broken.tokenizer is None
+    assert "cannot be loaded" in broken.unread
+    with pytest.raises(TokenizerError):
+        audit(template(), tokenizer="/nowhere/tokenizer.json")
 
 
 def test_one_named_template_can_be_asked_for() -> None:

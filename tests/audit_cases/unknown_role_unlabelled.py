@@ -11,5 +11,11 @@ CASE = Case(
         )
     ],
     says="as a turn of the assistant",
-    harmful=["{% for m in messages %}{{ m.content }}\n{% endfor %}"],
+    harmful=[
+        # Everything else is a system message.
+        "{% for m in messages %}<|{{ m.role if m.role in ['user', 'assistant'] else 'system' }}|>"
+        "{{ m.content }}{% endfor %}",
+        # Nobody is labelled.
+        "{% for m in messages %}{{ m.content }}\n{% endfor %}",
+    ],
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.audit.finding import Finding
 from rolecall.audit.report import Failure, Report, Silenced, sorted_findings
-from rolecall.errors import OptionError, TemplateError, TokenizerError, nearest
+from rolecall.errors import OptionError, TemplateError, nearest
 
 if TYPE_CHECKING:
     from rolecall.audit.probe import Probe
@@ -64,8 +64,9 @@ def audit(
     named = _templates(source, template)
     for one in named.values():
         one.program()  # one that is no Jinja is the caller's to know, and no finding
-    for name, one in named.items():
-        _probe(Probe(one, name=name, tokenizer=tokenizer), asked, found, failures)
+    probes = [Probe(one, name=name, tokenizer=tokenizer) for name, one in named.items()]
+    for probe in probes:
+        _ask(probe, asked, found, failures)
     return Report(
         template=next(iter(named.values())).name,
         templates=tuple(named),
@@ -75,49 +76,40 @@ def audit(
             for rule, reason in silence.items()
         ),
         failures=tuple(failures),
+        unread=next((probe.unread for probe in probes if probe.unread), ""),
     )
 
 
-def _probe(
+def _ask(
     probe: Probe, asked: Iterable[Rule], found: list[Finding], failures: list[Failure]
 ) -> None:
     """Ask the rules about one template."""
     for rule in asked:
-        if not (rule.unrendered or probe.renders):
-            continue
         try:
-            # What `default` writes with tools is `tool_use`, which is audited for itself too.
-            found.extend(one for one in rule.findings(probe) if one not in found)
-        except TokenizerError:
-            # The caller's mistake, not the rule's.
-            raise
+            if rule.unrendered or probe.renders:
+                # What `default` writes with tools is `tool_use`, which is audited for itself too.
+                found.extend(one for one in rule.findings(probe) if one not in found)
         except Exception as error:
             failures.append(Failure(rule.name, probe.name, f"{type(error).__name__}: {error}"))
 
 
 def _templates(source: object, wanted: str | None) -> dict[str, Template]:
     """Every template that a source holds, or the one wanted, by name."""
-    from rolecall.template.source import Source
+    from rolecall.template.source import read_source
     from rolecall.template.template import Template
 
-    if isinstance(source, Template):
-        made = source
-    elif isinstance(source, Source):
-        made = Template(source)
-    else:
-        from rolecall.template.source import read_source
-
-        made = Template(read_source(source, wanted))
+    made = source if isinstance(source, Template) else Template(read_source(source))
     names = made.source.templates
     if wanted is not None and wanted not in names:
         raise TemplateError(
             f"{made.name}: there is no template {wanted!r}{nearest(wanted, names)}; "
             f"it holds {', '.join(names)}"
         )
-    asked = wanted or made.chosen
-    # Not choosing `default` leaves it to whoever runs it to take `tool_use` where there are tools.
+    asked = wanted or made.chosen or made.source.chosen
+    if asked is not None:
+        return {asked: dataclasses.replace(made, chosen=asked)}
+    # Where `default` is not chosen by name, `tool_use` takes its place as soon as there are tools.
     return {
         name: dataclasses.replace(made, chosen=None if name == "default" else name)
         for name in names
-        if asked in (None, name)
     }

@@ -24,7 +24,7 @@ from rolecall.audit.messages import (
 )
 from rolecall.audit.messages import call as tool_call
 from rolecall.audit.outcome import Outcome, conversation_key
-from rolecall.errors import TemplateError
+from rolecall.errors import TemplateError, TokenizerError
 from rolecall.template.limits import Limits
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Probe:
         self.name = name
         self.limits: list[Outcome] = []
         """Conversations that had to be stopped."""
+        self.unread = ""
+        """Why there are no ids to read, once a rule asked for the tokenizer."""
         self._tokenizer = tokenizer
         self._cache: dict[str, Outcome] = {}
 
@@ -67,17 +69,18 @@ class Probe:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The model's tokenizer, loaded, or None where there is none.
-
-        Raises:
-            TokenizerError: If there is one and it cannot be loaded.
-        """
+        """The model's tokenizer, loaded, or None where there is none that can be loaded."""
         found = self.source.tokenizer if self._tokenizer is None else self._tokenizer
         if found is None:
+            self.unread = "there is no tokenizer beside the template; give one with tokenizer=…"
             return None
         from rolecall.tokenizers import tokenizer  # loads the engines, so not above
 
-        return tokenizer(found)
+        try:
+            return tokenizer(found)
+        except TokenizerError as error:
+            self.unread = f"the tokenizer beside the template cannot be loaded: {error}"
+            return None
 
     # --- Running --------------------------------------------------------------------------------
 
@@ -212,7 +215,7 @@ class Probe:
     def used(self, outcome: Outcome) -> str:
         """Which named template wrote an outcome: with tools it may be another than this one."""
         tools = outcome.conversation.get("tools") is not None
-        chosen = self.template.chosen is not None
+        chosen = self.template.chosen is not None or self.source.chosen is not None
         return (
             "tool_use"
             if tools and not chosen and "tool_use" in self.source.templates

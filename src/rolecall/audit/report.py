@@ -55,6 +55,8 @@ class Report:
     """Worst first."""
     silenced: tuple[Silenced, ...] = ()
     failures: tuple[Failure, ...] = ()
+    unread: str = ""
+    """Why rules that read ids had nothing to read; empty where they had."""
 
     def counts(self) -> dict[Severity, int]:
         """How many findings there are of each severity."""
@@ -86,6 +88,7 @@ class Report:
             "findings": [finding.to_json() for finding in self.findings],
             "silenced": [silence.to_json() for silence in self.silenced],
             "failures": [failure.to_json() for failure in self.failures],
+            "unread": self.unread,
         }
 
 

@@ -42,7 +42,8 @@ UNRENDERED = True
 
 def check(probe: Probe) -> Iterator[Evidence]:
     """Report a template that renders no plain chat."""
-    if probe.renders:
+    # Where it had to be stopped, `limit-reached` says so.
+    if probe.renders or probe.hello.limited:
         return
     yield Evidence(
         f"Every plain chat raises, the first with {probe.hello.reason!r}.",

@@ -5,6 +5,8 @@
 Fiction is trained under `writer`, judging under `judge`, and agents get roles of their own. A
 template that passes over such a message gives a prompt that looks right and lacks what was said.
 
+This is a warning and no error, since only who made up the role can send such a message.
+
 ## Example
 
 ```jinja

@@ -1,7 +1,7 @@
 """A message under a role that the template does not know is written as another role's turn.
 
 Its content arrives and its role does not: it reads as a turn of the user or of the assistant, or as
-a part of the turn before.
+a part of the turn before. A format that labels nobody has no place for roles, which is a note.
 
 ## Why it matters
 
@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rolecall.audit.finding import Kind, Severity
-from rolecall.audit.messages import again, other, user
+from rolecall.audit.messages import again, other, system, user
 from rolecall.audit.probe import Probe
 from rolecall.audit.rule import Evidence
 
@@ -48,6 +48,16 @@ def check(probe: Probe) -> Iterator[Evidence]:
     before = shown.place(0)
     start = before[1] if before is not None and before[1] <= place[0] else place[0]
     header = shown.text[start : place[0]]
+    if probe.chat.ok and probe.chat.between(0, 1) == probe.chat.between(1, 2) == header:
+        yield Evidence(
+            "The format has no place for roles: nothing but the order tells who speaks.",
+            shown,
+            span=(start, place[1]),
+            expected="A header tells the role 'writer'.",
+            severity="note",
+            kind="no-place",
+        )
+        return
     yield Evidence(
         f"A message of the role 'writer' is written {_as(probe, header)}.",
         shown,
@@ -60,8 +70,9 @@ def _as(probe: Probe, header: str) -> str:
     """What the message reads as: the role whose header it has."""
     for role, outcome, index in (
         ("assistant", probe.chat, 1),
-        ("user", probe.run([user(), again("It was raining."), again()]), 1),
+        ("user", probe.run([user(), again(), again()], add_generation_prompt=True), 1),
         ("user", probe.chat, 2),
+        ("system", probe.run([user(), system(), again()], add_generation_prompt=True), 1),
     ):
         if outcome.place(index) is not None and outcome.between(index - 1, index) == header:
             return f"as a turn of the {role}"
