@@ -475,7 +475,8 @@ def _first_special(part: object) -> str | None:
     if not isinstance(part, Mapping):
         return None
     step = cast("Mapping[str, Any]", part)
-    for inner in cast("Sequence[object]", step.get("processors") or ()):
+    inside: object = step.get("processors")
+    for inner in cast("list[object]", inside) if isinstance(inside, list) else ():
         if (found := _first_special(inner)) is not None:
             return found
     pieces: object = step.get("single")
