@@ -162,6 +162,9 @@ def test_where_no_ids_can_be_read_the_report_says_why() -> None:
     assert asked.unread == ""
     assert asked.tokenizer is None
     assert "there is no tokenizer" in asked.unread
+    second = Probe(template(), beside=asked)
+    assert second.tokenizer is None
+    assert second.unread == asked.unread
     broken = Probe(template(tokenizer="/nowhere/tokenizer.json"))
     assert broken.tokenizer is None
     assert "cannot be loaded" in broken.unread

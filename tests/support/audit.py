@@ -50,6 +50,7 @@ CLEAN = r"""
 {%- endif %}
 {%- for message in messages %}
     {%- if '<' in message.role %}{{ raise_exception('A role is a word.') }}{% endif %}
+    {%- if '<' in (message.name or '') %}{{ raise_exception('A name is words.') }}{% endif %}
     {%- if message.role != 'system' or message.content or (tools and loop.first) %}
         {{- '<|im_start|>' + message.role }}
         {%- if message.name %}{{ ' name=' + message.name }}{% endif %}
@@ -68,8 +69,9 @@ CLEAN = r"""
             {%- for tool in tools %}{{ tool | tojson }}{{ '\n' }}{% endfor %}
         {%- endif %}
         {%- for call in message.tool_calls or [] %}
-            {{- '\n<tool_call id=' + call.id + '>\n{"name": ' + (call.function.name | tojson) }}
-            {{- ', "arguments": ' }}
+            {{- '\n<tool_call' }}
+            {%- if call.id %}{{ ' id=' + call.id }}{% endif %}
+            {{- '>\n{"name": ' + (call.function.name | tojson) + ', "arguments": ' }}
             {%- if call.function.arguments is string %}
                 {{- call.function.arguments }}
             {%- else %}

@@ -64,9 +64,11 @@ def audit(
     named = _templates(source, template)
     for one in named.values():
         one.program()  # one that is no Jinja is the caller's to know, and no finding
-    probes = [Probe(one, name=name, tokenizer=tokenizer) for name, one in named.items()]
-    for probe in probes:
-        _ask(probe, asked, found, failures)
+    probes: list[Probe] = []
+    for name, one in named.items():
+        beside = probes[0] if probes else None
+        probes.append(Probe(one, name=name, tokenizer=tokenizer, beside=beside))
+        _ask(probes[-1], asked, found, failures)
     return Report(
         template=next(iter(named.values())).name,
         templates=tuple(named),

@@ -48,10 +48,16 @@ class Probe:
         template: The template.
         name: Which of its source's named templates it is.
         tokenizer: What `rolecall.tokenizer` takes, for the rules that read ids, or None.
+        beside: The probe of another template of the same source, which has the same tokenizer.
     """
 
     def __init__(
-        self, template: Template, *, name: str = "default", tokenizer: object = None
+        self,
+        template: Template,
+        *,
+        name: str = "default",
+        tokenizer: object = None,
+        beside: Probe | None = None,
     ) -> None:
         self.template = dataclasses.replace(template, limits=LIMITS)
         self.name = name
@@ -60,6 +66,7 @@ class Probe:
         self.unread = ""
         """Why there are no ids to read, once a rule asked for the tokenizer."""
         self._tokenizer = tokenizer
+        self._beside = beside
         self._cache: dict[str, Outcome] = {}
 
     @property
@@ -70,6 +77,9 @@ class Probe:
     @cached_property
     def tokenizer(self) -> Any:
         """The model's tokenizer, loaded, or None where there is none that can be loaded."""
+        if self._beside is not None:
+            found, self.unread = self._beside.tokenizer, self._beside.unread
+            return found
         found = self.source.tokenizer if self._tokenizer is None else self._tokenizer
         if found is None:
             self.unread = "there is no tokenizer beside the template; give one with tokenizer=…"
