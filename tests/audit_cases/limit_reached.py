@@ -14,5 +14,10 @@ CASE = Case(
         )
     ],
     says="had to be stopped",
+    harmful=[
+        # Only where there are tools.
+        "{% if tools %}{{ 'a' * 10 ** 12 }}{% endif %}"
+        "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}",
+    ],
     why="No package publishes a template that runs without end.",
 )

@@ -42,10 +42,11 @@ LAST = True
 def check(probe: Probe) -> Iterator[Evidence]:
     """Report the first conversation that had to be stopped."""
     # Where this rule runs alone, nothing was tried yet.
-    _ = probe.hello, probe.chat
+    _ = probe.hello, probe.chat, probe.keeps_system, probe.takes_tools, probe.takes_calls
     for outcome in probe.limits[:1]:
+        reason = (outcome.reason or "").removeprefix(f"{probe.source.name}: ")
         yield Evidence(
-            f"A small conversation had to be stopped: {outcome.reason!r}.",
+            f"A small conversation had to be stopped: {reason!r}.",
             outcome,
             expected="It renders at once.",
         )
