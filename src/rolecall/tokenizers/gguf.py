@@ -185,7 +185,7 @@ SPLITS: Mapping[str, Split] = {
 
 Source: ``src/llama-vocab.cpp`` of llama.cpp at 00ad355e, which name goes with which pattern and
 which ignores merges. Where it spells a pattern otherwise for its own engine, the pattern is the one
-of the models' ``tokenizer.json``.
+of the models' ``tokenizer.json``. The long run asks llama.cpp for the ids of each way.
 """
 
 
