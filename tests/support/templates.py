@@ -113,9 +113,8 @@ def _read() -> Iterator[Published]:
             bos, eos = TOKENS[tokens]
             given = {"bos_token": bos, "eos_token": eos}
             known = {key: token for key, token in given.items() if token is not None}
-            yield Published(
-                name, spec, sha256, known, tuple(",".join(also).split(",")) if also else ()
-            )
+            others = tuple(also[0].split(",")) if also else ()
+            yield Published(name, spec, sha256, known, others)
 
 
 TEMPLATES: Mapping[str, Published] = {one.name: one for one in _read()}
