@@ -4,13 +4,31 @@ Everything public is here. Importing this module loads no numpy, no template eng
 tokenizer; they are loaded where they are first needed.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rolecall.audit import audit
 from rolecall.conversation import Cast, Conversation, Message, ToolCall
-from rolecall.errors import HistoryChanged, InputError, ModelOutputError, ParseError, RolecallError
-from rolecall.format import Format, formats, load
+from rolecall.errors import (
+    HistoryChanged,
+    InputError,
+    ModelOutputError,
+    ParseError,
+    RolecallError,
+    TemplateError,
+)
+from rolecall.format import Format, formats
 from rolecall.format import load_format as format
 from rolecall.lost import Lost
 from rolecall.render import ANY, Rendering
 from rolecall.segment import PARTS, Segment
+from rolecall.template import load_template as template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rolecall.template.template import Template
 
 __version__ = "0.1.0"
 
@@ -29,10 +47,13 @@ __all__ = [
     "Rendering",
     "RolecallError",
     "Segment",
+    "TemplateError",
     "ToolCall",
+    "audit",
     "format",
     "formats",
     "load",
+    "template",
     "tokenizer",
 ]
 
@@ -44,8 +65,8 @@ def tokenizer(source: object) -> object:
     `Rendering.encode` takes; its own methods are no part of the public surface.
 
     Args:
-        source: A `tokenizer.json`, `tekken.json` or SentencePiece `.model` file, a folder that
-            holds one, a `tokenizers.Tokenizer`, a fast transformers tokenizer, or what this
+        source: A `tokenizer.json`, `tekken.json`, SentencePiece `.model` or `.gguf` file, a folder
+            that holds one, a `tokenizers.Tokenizer`, a fast transformers tokenizer, or what this
             function returned.
 
     Raises:
@@ -54,3 +75,18 @@ def tokenizer(source: object) -> object:
     from rolecall.tokenizers import tokenizer as load  # loads the engines, so not above
 
     return load(source)
+
+
+def load(source: str | Path) -> Format | Template:
+    """Load whatever `source` names: a bundled format, a format file, or a model's template.
+
+    A bundled name wins; a path has a separator or a suffix.
+
+    Raises:
+        UnknownFormatError: If there is no such format or file.
+        FormatFileError: If a format file has an unknown key, a wrong type or an impossible rule.
+        TemplateError: If there is no template to be read, or it is no Jinja.
+    """
+    from rolecall.format import holds_template
+
+    return template(source) if holds_template(source) else format(source)

@@ -17,13 +17,11 @@ import numpy.typing as npt
 
 from rolecall.errors import TokenizerError
 from rolecall.lost import Lost
-from rolecall.segment import PARTS, Segment
+from rolecall.segment import PARTS, Rendered, Segment, Writer
 from rolecall.tokenizers import RunStart, Span, Tokenizer
 
 if TYPE_CHECKING:
     from rolecall.conversation import Message
-    from rolecall.format import Format
-    from rolecall.render import Rendering
 
 WHITE_SPACE = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
@@ -53,7 +51,7 @@ class Encoding:
     """bool[n]: whether the token spans segments; it then takes the origin of its last character."""
     lost: tuple[Lost, ...]
     """What the tokenizer itself does not round-trip, beside what the rendering lost."""
-    rendering: Rendering
+    rendering: Rendered
     """What was encoded."""
     tokenizer: Tokenizer | None = field(default=None, repr=False)
     """The vocabulary that the ids are of. A pickle leaves it out: it would be of megabytes."""
@@ -120,7 +118,7 @@ class _Run:
     start: RunStart
 
 
-def encode(rendering: Rendering, tokenizer: Tokenizer, *, missing: int | None = None) -> Encoding:
+def encode(rendering: Rendered, tokenizer: Tokenizer, *, missing: int | None = None) -> Encoding:
     """Encode a rendering.
 
     Args:
@@ -133,14 +131,14 @@ def encode(rendering: Rendering, tokenizer: Tokenizer, *, missing: int | None = 
     """
     absent = missing_control(rendering.segments, tokenizer)
     if absent and missing is None:
-        raise lacking(rendering.format, tokenizer, absent)
+        raise lacking(rendering.writer, tokenizer, absent)
     found = encode_segments(
-        rendering.format, rendering.segments, tokenizer, opened=rendering.opened, missing=missing
+        rendering.writer, rendering.segments, tokenizer, opened=rendering.opened, missing=missing
     )
     return Encoding(**found._asdict(), rendering=rendering, tokenizer=tokenizer)
 
 
-def lacking(fmt: Format, tokenizer: Tokenizer, absent: list[str]) -> TokenizerError:
+def lacking(fmt: Writer, tokenizer: Tokenizer, absent: list[str]) -> TokenizerError:
     """The error for control tokens that a vocabulary lacks."""
     return TokenizerError(
         f"{tokenizer.name} has no token {', '.join(map(repr, absent))}, which "
@@ -162,7 +160,7 @@ class Tokens(NamedTuple):
 
 
 def encode_segments(
-    fmt: Format,
+    fmt: Writer,
     segments: tuple[Segment, ...],
     tokenizer: Tokenizer,
     *,

@@ -128,8 +128,21 @@ def extend(
     return _joined(new, [first, own], place, tokenizer, before=before, closes=last)
 
 
+def _rendering(encoding: Encoding) -> Rendering:
+    """What was encoded, if a format wrote it."""
+    from rolecall.render import Rendering
+
+    found = encoding.rendering
+    if not isinstance(found, Rendering):
+        raise InputError(
+            f"the encoding was rendered by the template {found.writer.name}, which cannot be "
+            "extended; render the whole conversation again"
+        )
+    return found
+
+
 def _checked(fmt: Format, encoding: Encoding) -> tuple[Rendering, Tokenizer]:
-    old = encoding.rendering
+    old = _rendering(encoding)
     if (old.format.name, old.format.path) != (fmt.name, fmt.path):
         raise InputError(
             f"the encoding was rendered by {old.format.name}, not by {fmt.name}; use its own format"
@@ -157,17 +170,17 @@ def _read(fmt: Format, encoding: Encoding, tokenizer: Tokenizer, sampled: object
             "add_generation_prompt=True before sampling, or give ids that hold a whole header"
         )
     message = ended[0].message
-    turn = encoding.rendering.resume.turn
+    turn = _rendering(encoding).resume.turn
     if turn is not None and turn.message is not None:
         # Of a message that was left open the caller's fields stay.
         message = replace(
-            encoding.rendering.conversation.messages[-1],
+            _rendering(encoding).conversation.messages[-1],
             content=message.content,
             reasoning_content=message.reasoning_content,
             tool_calls=message.tool_calls,
             prefix=False,
         )
-    author = encoding.rendering.conversation.cast.author(message.role, message.name)
+    author = _rendering(encoding).conversation.cast.author(message.role, message.name)
     spec = fmt.spec(author or "model", message.role)
     if spec is not None and not spec.empty and not message.text and not message.tool_calls:
         # A message that says nothing cannot be written here; one of a space is the nearest to it.
@@ -177,7 +190,7 @@ def _read(fmt: Format, encoding: Encoding, tokenizer: Tokenizer, sampled: object
         ended[0].reason in ("end", "calls"),
         ids,
         len(ids) - len(stream.rest),
-        _spelled(fmt, encoding.rendering, tokenizer, ids),
+        _spelled(fmt, _rendering(encoding), tokenizer, ids),
         stream.unread,
     )
 
@@ -418,8 +431,8 @@ def _closing(segments: Sequence[Segment]) -> tuple[int, int]:
 def _own_tokens(encoding: Encoding, messages: int) -> Tokens:
     """The tokens of the old encoding; those of an open header belong to the message to come."""
     message = encoding.message
-    resume = encoding.rendering.resume
-    last = encoding.rendering.segments[-1:]
+    resume = _rendering(encoding).resume
+    last = _rendering(encoding).segments[-1:]
     if last and last[0].message is None and (resume.turn is None or resume.turn.message is None):
         first = _open_header(encoding)
         if first is not None:

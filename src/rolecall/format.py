@@ -396,6 +396,12 @@ class Format:
             raise InputError(
                 f"prompt: found {prompt!r}; give what render or encode returned for the messages"
             )
+        rendering = None if prompt is None else getattr(prompt, "rendering", prompt)
+        if rendering is not None and not isinstance(rendering, Rendering):
+            raise InputError(
+                "prompt: it was rendered by a template, whose replies cannot be read; give what a "
+                "format rendered"
+            )
         if isinstance(speakers, str):
             raise InputError(
                 f"speakers: found {speakers!r}; give a list of roles or of (role, name) pairs"
@@ -405,7 +411,7 @@ class Format:
         return Stream(
             self,
             None if tokenizer is None else load(tokenizer),
-            prompt if prompt is None or isinstance(prompt, Rendering) else prompt.rendering,
+            rendering,
             Cast.read(cast),
             messages=messages,
             speakers=speakers,
@@ -568,31 +574,21 @@ def _path(source: object) -> Path:
     )
 
 
-TEMPLATE_FILES = (".jinja", ".json", ".gguf")
+TEMPLATE_FILES = (".jinja", ".jinja2", ".j2", ".json", ".gguf")
 """Suffixes of what holds a chat template rather than a format."""
 
 
-def load(source: str | Path) -> Format:
-    """Load whatever `source` names: a bundled format, or a format file.
-
-    A bundled name wins; a path has a separator or a suffix.
-
-    Raises:
-        UnknownFormatError: If there is no such format or file, or it holds a Jinja template, which
-            this release cannot read.
-        FormatFileError: If the file has an unknown key, a wrong type or an impossible rule.
-    """
-    path = _path(source)
-    holds_template = path.suffix in TEMPLATE_FILES
-    if str(source) not in formats():
-        with suppress(OSError):  # A name too long for a file; load_format says so.
-            holds_template = holds_template or path.is_dir()
-    if holds_template:
-        raise UnknownFormatError(
-            f"{str(source)!r} holds a chat template; templates come in a later release, formats "
-            "are bundled names or .toml files"
-        )
-    return load_format(source)
+def holds_template(source: object) -> bool:
+    """Whether a source holds a chat template rather than a format: a folder, or by its suffix."""
+    if not isinstance(source, (str, os.PathLike)):
+        return True
+    text = os.fspath(cast("str | os.PathLike[str]", source))
+    if text in formats():
+        return False
+    path = Path(text)
+    with suppress(OSError):  # a name too long for a file; load_format says so
+        return path.suffix in TEMPLATE_FILES or path.is_dir()
+    return False
 
 
 @cache

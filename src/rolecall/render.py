@@ -98,6 +98,11 @@ class Rendering:
     """Its complete turns, for a walk that goes on behind them."""
 
     @property
+    def writer(self) -> Format:
+        """The format, as encoding knows it."""
+        return self.format
+
+    @property
     def text(self) -> str:
         """The prompt as one string, for people; ids come from `encode`, not from this text."""
         return "".join(segment.text for segment in self.segments)

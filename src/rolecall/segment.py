@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args
+
+if TYPE_CHECKING:
+    from rolecall.conversation import Author, Conversation
+    from rolecall.lost import Lost
 
 Part = Literal[
     "header",
@@ -38,3 +43,69 @@ class Segment(NamedTuple):
     """What it is for."""
     sampled: bool
     """Whether the model would emit it."""
+
+
+class Writer(Protocol):
+    """What encoding asks of whoever wrote the segments: a format or a template."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        ...
+
+    @property
+    def control(self) -> Collection[str]:
+        """The control tokens that it writes as structure."""
+        ...
+
+    @property
+    def dummy_prefix(self) -> bool:
+        """Whether it writes itself the space that a vocabulary begins texts with."""
+        ...
+
+
+class Written(NamedTuple):
+    """A writer that is known by what it wrote."""
+
+    name: str
+    control: frozenset[str]
+    dummy_prefix: bool = False
+
+
+class Rendered(Protocol):
+    """A conversation as segments, whoever wrote them: what encoding and masks read."""
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The text in runs of one origin, in order."""
+        ...
+
+    @property
+    def conversation(self) -> Conversation:
+        """What was rendered."""
+        ...
+
+    @property
+    def authors(self) -> tuple[Author, ...]:
+        """Author of each message."""
+        ...
+
+    @property
+    def lost(self) -> tuple[Lost, ...]:
+        """What the rendering could not carry."""
+        ...
+
+    @property
+    def opened(self) -> int | None:
+        """Of a final message that is left open: its first segment behind the header."""
+        ...
+
+    @property
+    def writer(self) -> Writer:
+        """Who wrote the segments."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The segments as one string."""
+        ...

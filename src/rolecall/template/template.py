@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rolecall.template.habits import Habits, habits
 from rolecall.template.limits import Limits
 from rolecall.template.source import Source
 from rolecall.template.trace import Program, Trace
+
+if TYPE_CHECKING:
+    from rolecall.render import Speaker
+    from rolecall.template.rendering import TemplateRendering
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,11 +27,12 @@ class Template:
 
     source: Source
     """The template with what its model's files say about it."""
-    chosen: str | None = None
-    """Which of several named templates to use; None chooses as transformers does."""
     limits: Limits = field(default_factory=Limits)
     """What one rendering may use."""
+    now: Callable[[], datetime] = datetime.now
+    """The clock that ``strftime_now`` reads."""
     _programs: dict[str, Program] = field(default_factory=dict[str, Program], repr=False)
+    _habits: dict[object, Habits] = field(default_factory=dict[object, Habits], repr=False)
 
     @classmethod
     def from_text(
@@ -55,12 +62,22 @@ class Template:
     @property
     def jinja(self) -> str:
         """The text of the template that is used where no tools are given."""
-        return self.source.choose(self.chosen)
+        return self.source.choose()
 
     @property
-    def control(self) -> frozenset[str]:
-        """The control tokens known without a tokenizer: added tokens, bos and eos."""
+    def control(self) -> frozenset[str] | None:
+        """The control tokens known without a tokenizer: its added tokens, bos and eos.
+
+        None where the added tokens are not known.
+        """
+        if not self.source.added:
+            return None
         return frozenset((*self.source.added, *self.source.tokens.values(), *self.source.eos))
+
+    @property
+    def marks_generation(self) -> bool:
+        """Whether the template marks what a model says, with ``{% generation %}``."""
+        return re.search(r"\{%[-+]?\s*generation\s*[-+]?%\}", self.jinja) is not None
 
     def program(self, *, tools: bool = False) -> Program:
         """The compiled template.
@@ -71,7 +88,7 @@ class Template:
         Raises:
             TemplateError: If it is no Jinja.
         """
-        jinja = self.source.choose(self.chosen, tools=tools)
+        jinja = self.source.choose(tools=tools)
         if jinja not in self._programs:
             self._programs[jinja] = Program.compile(jinja, self.name, self.limits)
         return self._programs[jinja]
@@ -82,7 +99,7 @@ class Template:
         tools: Sequence[Any] | None = None,
         documents: Sequence[Any] | None = None,
         *,
-        now: Callable[[], datetime] = datetime.now,
+        now: Callable[[], datetime] | None = None,
         **options: Any,
     ) -> Trace:
         """Run the template on these very messages; nothing is checked, dropped or added.
@@ -91,7 +108,7 @@ class Template:
             messages: Messages in wire form, as the template sees them.
             tools: Tool schemas.
             documents: Documents.
-            now: The clock of ``strftime_now``.
+            now: The clock of ``strftime_now``; None is the template's own.
             options: What else the template reads, such as ``add_generation_prompt``, which is
                 False where it is not given.
 
@@ -106,5 +123,76 @@ class Template:
             tools=tools,
             documents=documents,
             limits=self.limits,
-            now=now,
+            now=now or self.now,
+        )
+
+    def habits(
+        self,
+        control: frozenset[str] | None,
+        *,
+        tools: Sequence[Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Habits:
+        """What the template writes around a model's turn, found by trying it out.
+
+        Args:
+            control: The control tokens, or None where they are not known.
+            tools: Tool schemas, which may change what it writes.
+            options: Options, likewise.
+        """
+        key = (control, repr(tools), repr(options))
+        if key not in self._habits:
+            self._habits[key] = habits(self, control, tools, options or {})
+        return self._habits[key]
+
+    def render(
+        self,
+        messages: object,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        cast: object = None,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool | str = False,
+        speaker: Speaker | None = None,
+        strict: bool | str = True,
+        **options: Any,
+    ) -> TemplateRendering:
+        """Render a conversation as the template writes it, with the origin of every character.
+
+        The text is that of transformers' ``apply_chat_template``: keys whose value is None are
+        left out, and reasoning is handed over under all its names.
+
+        Args:
+            messages: A list of messages (dicts with any keys, `Message`s), a `Conversation`, or
+                ``{messages, tools, cast, options}``.
+            tools: Tool schemas.
+            documents: Documents, for templates that take them.
+            cast: Who authors which role; standard roles need no entry.
+            add_generation_prompt: Open a turn of the model's at the end.
+            continue_final_message: Cut the output behind the last character of the final message:
+                True or ``"content"``, or ``"reasoning_content"``.
+            speaker: Open a turn of this speaker: a role of the model's, or ``(role, name)``. It
+                implies the generation prompt.
+            strict: Raise on what is lost: True or ``"error"``, ``"warning"``, ``"note"``, or False.
+            options: What else the template reads, such as ``enable_thinking``.
+
+        Raises:
+            TemplateRaised: If the template refuses the conversation, or fails on it.
+            TemplateLimit: If it takes more time or room than `limits` allow.
+            ConversationError: If the messages cannot be read, or nothing can be continued.
+            LossError: If something is lost that `strict` does not allow.
+        """
+        from rolecall.template.rendering import render
+
+        return render(
+            self,
+            messages,
+            tools=tools,
+            documents=documents,
+            cast=cast,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            speaker=speaker,
+            strict=strict,
+            options=options,
         )

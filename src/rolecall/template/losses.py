@@ -1,0 +1,189 @@
+"""What of a conversation a template did not write, read off the origins of its output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from rolecall.conversation import STANDARD_ROLES
+from rolecall.lost import Level, Lost
+from rolecall.template.layout import REASONING_FIELDS
+from rolecall.template.trace import Trace
+
+Reached = Mapping[tuple[int | None, str], list[tuple[int, int]]]
+
+
+def losses(
+    name: str,
+    trace: Trace,
+    messages: Sequence[Mapping[str, Any]],
+    authors: Sequence[str],
+    tools: Sequence[Mapping[str, Any]] | None,
+    *,
+    until: int | None = None,
+) -> list[Lost]:
+    """A lost record for everything that did not arrive.
+
+    Args:
+        name: The template.
+        trace: Its output.
+        messages: What it was given, in wire form.
+        authors: Author of each message.
+        tools: Tool schemas it was given.
+        until: Where the output is cut, or None.
+    """
+    reached = _reached(trace, until)
+    lost: list[Lost] = []
+    for index, message in enumerate(messages):
+        lost += _message(name, trace, reached, index, message, authors)
+    if tools and not any(
+        message is None and field.startswith("tools") for message, field in reached
+    ):
+        detail = f"{name} writes nothing of the tool schemas"
+        lost.append(Lost("error", "tools-dropped", None, "tools", detail))
+    return lost
+
+
+def _reached(trace: Trace, until: int | None) -> Reached:
+    """Which characters of each field are in the output; ``(-1, -1)`` where they are rewritten."""
+    found: dict[tuple[int | None, str], list[tuple[int, int]]] = {}
+    for span in trace.spans:
+        if until is not None and span.start >= until:
+            break
+        if span.origin.kind in ("caller", "printed"):
+            place = (span.at, span.at + span.end - span.start) if span.at >= 0 else (-1, -1)
+            found.setdefault((span.origin.message, span.origin.field), []).append(place)
+    return found
+
+
+def _message(
+    name: str,
+    trace: Trace,
+    reached: Reached,
+    index: int,
+    message: Mapping[str, Any],
+    authors: Sequence[str],
+) -> list[Lost]:
+    lost: list[Lost] = []
+
+    def gone(level: Level, code: str, field: str, detail: str) -> None:
+        lost.append(Lost(level, code, index, field, detail))
+
+    role = message.get("role", "")
+    content = message.get("content")
+    texts = {"content": content} if isinstance(content, str) else {}
+    if isinstance(content, list):
+        for number, part in enumerate(content):  # type: ignore[reportUnknownVariableType]
+            text = part.get("text") if isinstance(part, Mapping) else None  # type: ignore[reportUnknownMemberType]
+            if isinstance(text, str):
+                texts[f"content[{number}].text"] = text
+    for field, text in texts.items():
+        places = reached.get((index, field), [])
+        if text and not places:
+            # Blank text says nothing that a model could miss.
+            level: Level = "error" if text.strip() else "note"
+            gone(
+                level, "content-dropped", field, f"{name} writes nothing of the message of {role!r}"
+            )
+        elif text:
+            lost += _cut(name, index, field, text, places, trace)
+    if (index, "role") not in reached and role not in STANDARD_ROLES:
+        detail = f"{name} does not write the role {role!r}; the turn reads as another's"
+        gone("warning", "role-dropped", "role", detail)
+    if message.get("name") is not None and (index, "name") not in reached:
+        speaker = message["name"]
+        level = "note" if authors[index] == "tool" else "warning"
+        detail = f"{name} writes no speaker names for {role!r}: {speaker!r} is not in the prompt"
+        gone(level, "name-dropped", "name", detail)
+    reasoning = next((key for key in REASONING_FIELDS if message.get(key)), None)
+    if reasoning is not None and not any((index, key) in reached for key in REASONING_FIELDS):
+        answered = "client" in authors[index + 1 :]
+        detail = (
+            f"{name} leaves out reasoning once the user spoke again"
+            if answered
+            else f"{name} writes no reasoning"
+        )
+        gone("note" if answered else "error", "reasoning-dropped", reasoning, detail)
+    for number, call in enumerate(message.get("tool_calls") or ()):
+        lost += _call(name, reached, index, number, call)
+    if message.get("tool_call_id") and (index, "tool_call_id") not in reached:
+        gone("note", "id-dropped", "tool_call_id", f"{name} writes no ids of results")
+    return lost
+
+
+def _call(name: str, reached: Reached, index: int, number: int, call: object) -> list[Lost]:
+    field = f"tool_calls[{number}]"
+    arrived = {key for message, key in reached if message == index and key.startswith(field)}
+    function = _mapping(call).get("function", call)
+    if not any(".name" in key for key in arrived):
+        called = _mapping(function).get("name")
+        return [
+            Lost(
+                "error",
+                "call-dropped",
+                index,
+                field,
+                f"{name} does not write the call of {called!r}",
+            )
+        ]
+    lost: list[Lost] = []
+    arguments = _mapping(function).get("arguments")
+    inner = f"{field}.function.arguments"
+    if arguments and not any(".arguments" in key for key in arrived):
+        detail = f"{name} writes no arguments of calls"
+        lost.append(Lost("error", "arguments-dropped", index, inner, detail))
+    elif _is_object(arguments) and (-1, -1) in reached.get((index, inner), []):
+        detail = (
+            f"{name} writes arguments as JSON and was given a JSON string, which it quotes again; "
+            "give the arguments as an object"
+        )
+        lost.append(Lost("warning", "arguments-double-encoded", index, inner, detail))
+    return lost
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """The value, or an empty object where it is none."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _is_object(text: object) -> bool:
+    """Whether this is a JSON object in a string."""
+    if not isinstance(text, str):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def _cut(
+    name: str, index: int, field: str, text: str, places: list[tuple[int, int]], trace: Trace
+) -> list[Lost]:
+    """Records for a text of which only some is written, or some twice."""
+    if (-1, -1) in places:
+        return []
+    missing: list[str] = []
+    at = 0
+    twice = False
+    for start, end in sorted(places):
+        if start > at:
+            missing.append(text[at:start])
+        twice = twice or (start < at and bool(text[start : min(at, end)].strip()))
+        at = max(at, end)
+    missing.append(text[at:])
+    lost: list[Lost] = []
+    gone = "".join(missing)
+    if twice:
+        detail = f"{name} writes this text more than once"
+        lost.append(Lost("warning", "content-duplicated", index, field, detail))
+    if gone and not gone.strip():
+        detail = f"{name} trims white space"
+        lost.append(Lost("note", "trimmed", index, field, detail))
+    elif gone.strip():
+        thought = text.lstrip().startswith("<think>") or "</think>" in gone
+        level: Level = "note" if thought else "error"
+        shown = gone.strip() if len(gone.strip()) <= 40 else gone.strip()[:37] + "..."
+        detail = f"{name} leaves out part of the text: {shown!r}"
+        lost.append(Lost(level, "content-cut", index, field, detail))
+    return lost

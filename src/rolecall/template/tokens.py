@@ -1,0 +1,29 @@
+"""Control tokens in what a template wrote."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+TOKEN_SHAPES = re.compile(
+    r"<[|｜][^<>|｜\s]+[|｜]?>|<[^<>|｜\s]+[|｜]>"
+    r"|</?(?:s|bos|eos|pad|unk)>|</?(?:start|begin|end)_\w+>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"
+)
+"""What control tokens look like, for a template whose vocabulary is not known."""
+
+
+def common_prefix(first: str, second: str) -> str:
+    """What both texts begin with."""
+    pairs = zip(first, second, strict=False)
+    return first[
+        : next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
+    ]
+
+
+def control_pattern(control: Collection[str] | None) -> re.Pattern[str]:
+    """Finds control tokens in what a template wrote: at each place the longest."""
+    if control is None:
+        return TOKEN_SHAPES
+    longest = sorted(filter(None, control), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest)) or r"(?!)")
