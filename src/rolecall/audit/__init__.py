@@ -107,11 +107,15 @@ def _templates(source: object, wanted: str | None) -> dict[str, Template]:
             f"{made.name}: there is no template {wanted!r}{nearest(wanted, names)}; "
             f"it holds {', '.join(names)}"
         )
-    asked = wanted or made.chosen or made.source.chosen
+    asked = wanted or made.source.chosen
     if asked is not None:
-        return {asked: dataclasses.replace(made, chosen=asked)}
+        return {asked: _naming(made, asked)}
     # Where `default` is not chosen by name, `tool_use` takes its place as soon as there are tools.
-    return {
-        name: dataclasses.replace(made, chosen=None if name == "default" else name)
-        for name in names
-    }
+    return {name: made if name == "default" else _naming(made, name) for name in names}
+
+
+def _naming(made: Template, name: str) -> Template:
+    """A template whose source chooses another of its named templates."""
+    from rolecall.template.template import Template
+
+    return Template(dataclasses.replace(made.source, chosen=name), made.limits, made.now)

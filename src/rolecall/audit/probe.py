@@ -225,7 +225,7 @@ class Probe:
     def used(self, outcome: Outcome) -> str:
         """Which named template wrote an outcome: with tools it may be another than this one."""
         tools = outcome.conversation.get("tools") is not None
-        chosen = self.template.chosen is not None or self.source.chosen is not None
+        chosen = self.source.chosen is not None
         return (
             "tool_use"
             if tools and not chosen and "tool_use" in self.source.templates
