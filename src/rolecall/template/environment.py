@@ -12,6 +12,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import update_wrapper
 from itertools import count
+from types import BuiltinMethodType, MethodType
 from typing import Any, NoReturn, cast
 
 import jinja2
@@ -22,7 +23,8 @@ from jinja2.parser import Parser
 from jinja2.utils import Namespace
 from markupsafe import Markup
 
-from rolecall.template.filters import FILTERS
+from rolecall.errors import TemplateLimit
+from rolecall.template.filters import FILTERS, TESTS
 from rolecall.template.traced import (
     Origin,
     Pieces,
@@ -32,13 +34,16 @@ from rolecall.template.traced import (
     TracedInt,
     TracedList,
     TracedMarkup,
+    check_percent,
     check_widths,
+    counted,
     kept,
     literal,
     mapped,
     meter,
     origin_of,
     runs_of,
+    sized,
     unknown,
 )
 from rolecall.template.written import to_text
@@ -106,6 +111,17 @@ class Generator(CodeGenerator):
             self.visit(operand.expr, frame)
             self.write(")")
 
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:  # noqa: N802
+        # Tuples as keys are hashed member by member.
+        self.write("{")
+        for item in node.items:
+            self.write("environment.sized(")
+            self.visit(item.key, frame)
+            self.write("): ")
+            self.visit(item.value, frame)
+            self.write(", ")
+        self.write("}")
+
     def visit_For(self, node: nodes.For, frame: Frame) -> None:  # noqa: N802
         before = self.temporary_identifier()
         self.writeline(f"{before} = environment.speaking")
@@ -162,14 +178,11 @@ class GenerationBlock(jinja2.ext.Extension):
 
 
 class _Formatter(sandbox.SandboxedFormatter):
-    """Finds the origins of what `str.format` wrote."""
+    """Finds the origins of what `str.format` writes."""
 
-    def traced(
-        self, form: Traced, text: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> str:
-        """What was written, with its origins; unknown where the pieces do not come to it."""
-        found = self._write(form, args, kwargs, count())
-        return found if found == text else Traced(text, unknown(len(text)))
+    def write(self, form: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """What is written, piece by piece, with a look at every size before it is made."""
+        return self._write(form, args, kwargs, count())
 
     def _write(
         self, form: str, args: Sequence[Any], kwargs: Mapping[str, Any], numbers: Iterator[int]
@@ -181,8 +194,11 @@ class _Formatter(sandbox.SandboxedFormatter):
             if field is None:
                 continue
             name = f"{next(numbers)}{field}" if field[:1] in ("", ".", "[") else field
-            value = self.convert_field(self.get_field(name, args, kwargs)[0], conversion)  # type: ignore[arg-type]
+            value = self.get_field(name, args, kwargs)[0]
+            meter().measure(value)
+            value = self.convert_field(value, conversion)  # type: ignore[arg-type]
             inner = str.__str__(self._write(spec or "", args, kwargs, numbers))
+            check_widths(inner)
             pieces.value(str.__str__(self.format_field(value, inner)), value)
         return pieces.text()
 
@@ -203,6 +219,7 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
             optimized=False,
         )
         self.filters = dict(FILTERS)
+        self.tests = dict(TESTS)
         self.globals |= {  # pyright: ignore[reportUnknownMemberType]
             "raise_exception": _raise_exception,
             "strftime_now": _strftime_now,
@@ -262,9 +279,7 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
 
     def sized(self, value: Any) -> Any:
         """The value, refused if it holds too much to be compared."""
-        if isinstance(value, (list, tuple, dict)):
-            meter().measure(value)
-        return cast("Any", value)
+        return sized(value)
 
     # What the sandbox asks.
 
@@ -274,8 +289,11 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        if isinstance(argument, str) and _is_ours(obj, argument):
-            return self._item(obj, argument)
+        if isinstance(argument, str):
+            if _is_ours(obj, argument):
+                return self._item(obj, argument)
+        elif isinstance(argument, (list, tuple, dict)):
+            meter().measure(argument)
         return super().getitem(obj, argument)
 
     def _item(self, obj: Any, key: str) -> Any:
@@ -294,34 +312,39 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
             used.power(left, right)
         elif operator == "+":
             used.total(left, right)
-        elif type(left) is str:
-            left = Traced(left)
-        return _OPERATORS[operator](left, right)
+        elif isinstance(left, (str, bytes)):
+            check_percent(left, right)
+            left = kept(left)
+        return kept(_OPERATORS[operator](left, right))
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         # The names are Jinja's: an argument may be called `self`.
         meter().tick()
-        owner = getattr(__obj, "__self__", None)
-        if isinstance(owner, (str, bytes, int)) and __obj.__name__ in _WIDE:
-            _check_method(owner, (*args, *kwargs.values()))
-        return kept(super().call(__context, __obj, *args, **kwargs))
+        if isinstance(__obj, _BUILTIN):
+            _check_call(__obj, (*args, *kwargs.values()))
+        return counted(super().call(__context, __obj, *args, **kwargs))
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         wrapped = super().wrap_str_format(value)
         form = getattr(value, "__self__", None)
-        if wrapped is None or type(form) is not Traced:
-            return wrapped
+        if wrapped is None:
+            return None
 
         def write(*args: Any, **kwargs: Any) -> str:
-            check_widths(form)
-            for width in args:
-                # Any number may become a width: '{:{}}'.
-                if "{}" in form and isinstance(width, int) and ":{" in form:
-                    meter().characters(width)
-            text = str.__str__(wrapped(*args, **kwargs))
-            if value.__name__ == "format_map":
-                args, kwargs = (), args[0]
-            return _Formatter(self).traced(form, text, args, kwargs)
+            traced = None
+            try:
+                given = ((), args[0]) if value.__name__ == "format_map" else (args, kwargs)
+                # This first, for its limits.
+                traced = _Formatter(self).write(form, *given)
+            except TemplateLimit:
+                raise
+            except Exception:
+                pass
+            text = wrapped(*args, **kwargs)
+            if isinstance(text, Markup):
+                return text
+            text = str.__str__(text)
+            return traced if traced == text else Traced(text, unknown(len(text)))
 
         return update_wrapper(write, value)
 
@@ -334,19 +357,44 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+_BUILTIN = (BuiltinMethodType, MethodType)
+
 _WIDE = frozenset(
-    ("center", "ljust", "rjust", "zfill", "expandtabs", "replace", "to_bytes", "join")
+    ("center", "ljust", "rjust", "zfill", "expandtabs", "replace", "to_bytes", "join", "hex")
 )
 """Methods of strings, bytes and numbers that write as much as they are told to."""
 
+_OWNERS = (str, bytes, int, float, list, tuple, dict, type({}.keys()), type({}.items()))
 
-def _check_method(owner: object, arguments: tuple[Any, ...]) -> None:
-    size = len(owner) if isinstance(owner, (str, bytes)) else 0
+
+def _check_call(method: Any, arguments: tuple[Any, ...]) -> None:
+    """Refuse what a method of a plain value would make, if that is too much."""
+    owner: Any = method.__self__
+    if not isinstance(owner, (*_OWNERS, _TemplateDict)):
+        return
+    used = meter()
+    for value in arguments:
+        # A tuple is hashed and lists are compared, member by member.
+        if isinstance(value, (list, tuple, dict)):
+            used.measure(value)
+    name: str = method.__name__
+    if isinstance(owner, (list, tuple)) and name in ("count", "index"):
+        used.measure(owner)
+    if name in _WIDE and isinstance(owner, (str, bytes, int)):
+        _check_method(owner, arguments)
+
+
+def _check_method(owner: str | bytes | int, arguments: tuple[Any, ...]) -> None:
+    used = meter()
+    size = 0 if isinstance(owner, int) else len(owner)
+    times = max(size, 1)
     for value in arguments:
         if isinstance(value, int):
-            meter().characters(value * max(size, 1) if size and value > 0 else value)
-        elif isinstance(value, bytes) and isinstance(owner, bytes):
-            meter().characters((size + 1) * len(value))
+            used.characters(abs(value) * times)
+        elif isinstance(value, (str, bytes)) and isinstance(owner, (bytes, Markup)):
+            used.characters((size + 1) * len(value))
+        elif isinstance(value, Sequence):
+            used.characters(used.measure(value) + size * len(cast("Sequence[Any]", value)))
 
 
 def _is_ours(obj: object, attribute: str) -> bool:

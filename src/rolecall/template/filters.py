@@ -10,13 +10,26 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any
 
-from jinja2 import pass_eval_context
+import jinja2
+from jinja2 import pass_environment, pass_eval_context
 from jinja2.filters import FILTERS as DEFAULT_FILTERS  # pyright: ignore[reportUnknownVariableType]
 from jinja2.filters import make_attrgetter
 from jinja2.nodes import EvalContext
+from jinja2.runtime import Context
+from jinja2.tests import TESTS as DEFAULT_TESTS  # pyright: ignore[reportUnknownVariableType]
 from markupsafe import Markup, soft_str
 
-from rolecall.template.traced import Traced, TracedMarkup, kept, literal, meter, runs_of
+from rolecall.template.traced import (
+    Traced,
+    TracedMarkup,
+    check_percent,
+    counted,
+    kept,
+    literal,
+    meter,
+    runs_of,
+    sized,
+)
 from rolecall.template.written import indented, joined, to_json, to_text
 
 _JINJA: dict[str, Callable[..., Any]] = dict(DEFAULT_FILTERS)  # pyright: ignore[reportUnknownArgumentType]
@@ -26,6 +39,8 @@ def _indent(s: Any, width: int | str = 4, first: bool = False, blank: bool = Fal
     if isinstance(width, int):
         meter().characters(width)
     if not isinstance(s, str) or isinstance(s, Markup):
+        by = len(width) if isinstance(width, str) else width
+        meter().characters((str(s).count("\n") + 1) * by)
         return _JINJA["indent"](s, width, first, blank)
     return indented(s, width, first, blank)
 
@@ -44,6 +59,7 @@ def _join(
 
 def _title(s: Any) -> str:
     text = to_text(s)
+    _small(text)
     found: str = _JINJA["title"](str.__str__(text))
     return Traced(text)._rewritten(found, ())  # pyright: ignore[reportPrivateUsage]
 
@@ -61,13 +77,16 @@ def _batch(value: Iterable[Any], linecount: int, fill_with: Any = None) -> Itera
     return _JINJA["batch"](value, linecount, fill_with)
 
 
-def _slice(value: Iterable[Any], slices: int, fill_with: Any = None) -> Iterator[list[Any]]:
+@pass_eval_context
+def _slice(
+    eval_ctx: EvalContext, value: Iterable[Any], slices: int, fill_with: Any = None
+) -> Iterator[list[Any]]:
     meter().items(slices)
-    return _JINJA["slice"](value, slices, fill_with)
+    return _JINJA["slice"](eval_ctx, value, slices, fill_with)
 
 
 def _pprint(value: Any) -> str:
-    meter().measure(value)
+    meter().items(meter().measure(value))
     return _JINJA["pprint"](value)
 
 
@@ -77,20 +96,110 @@ def _center(value: Any, width: int = 80) -> str:
 
 
 def _format(value: Any, *args: Any, **kwargs: Any) -> str:
+    check_percent(soft_str(value), kwargs or args)
     return _JINJA["format"](kept(soft_str(value)), *args, **kwargs)
+
+
+def _replace(eval_ctx: EvalContext, s: Any, old: Any, new: Any, count: int | None = None) -> str:
+    if not isinstance(s, Traced):
+        meter().characters((len(to_text(s)) + 1) * max(len(to_text(new)), 1))
+    return _JINJA["replace"](eval_ctx, s, old, new, count)
+
+
+def _list(value: Iterable[Any]) -> list[Any]:
+    if isinstance(value, str):
+        meter().items(len(value))
+    return list(value)
+
+
+def _small(text: object) -> None:
+    """Refuse a text that is too long to be looked at word by word, or by hard expressions."""
+    if isinstance(text, str):
+        meter().items(len(text))
+
+
+def _urlize(eval_ctx: EvalContext, value: Any, *args: Any, **kwargs: Any) -> str:
+    _small(value)
+    longest = max((len(x) for x in (*args, *kwargs.values()) if isinstance(x, str)), default=0)
+    # Every word may become a link that holds each of these.
+    meter().characters(len(value) * (longest + 1))
+    return _JINJA["urlize"](eval_ctx, value, *args, **kwargs)
+
+
+def _striptags(value: Any) -> str:
+    _small(value)
+    return _JINJA["striptags"](value)
+
+
+def _wordcount(s: str) -> int:
+    _small(s)
+    return _JINJA["wordcount"](s)
+
+
+def _round(value: Any, precision: int = 0, method: Any = "common") -> Any:
+    if isinstance(precision, int):
+        meter().power(10, abs(precision))
+    return _JINJA["round"](value, precision, method)
+
+
+@pass_environment
+def _sum(
+    environment: jinja2.Environment,
+    iterable: Iterable[Any],
+    attribute: str | int | None = None,
+    start: Any = 0,
+) -> Any:
+    if isinstance(start, (int, float, str, bytes)) and not isinstance(start, Markup):
+        # Of strings, sum() says that it does not add them.
+        return _JINJA["sum"](environment, iterable, attribute, start)
+    if attribute is not None:
+        iterable = map(make_attrgetter(environment, attribute), iterable)
+    used = meter()
+    for value in iterable:
+        used.tick()
+        used.total(start, value)
+        start = start + value
+    return start
+
+
+def _wordwrap(
+    environment: jinja2.Environment,
+    s: str,
+    width: int = 79,
+    break_long_words: bool = True,
+    wrapstring: str | None = None,
+    break_on_hyphens: bool = True,
+) -> str:
+    _small(s)
+    if wrapstring:
+        meter().characters(len(s) * (len(wrapstring) + 1))
+    # A word that is too long is copied again for every line that it takes.
+    longest = max(map(len, str.__str__(s).split()), default=0)
+    meter().steps(longest * longest // max(width, 1))
+    return _JINJA["wordwrap"](environment, s, width, break_long_words, wrapstring, break_on_hyphens)
 
 
 def _string(value: Any) -> str:
     return value if isinstance(value, str) else to_text(value)
 
 
-def _followed(filter: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that looks at the clock, and whose strings are followed."""
+def _followed(filter: Callable[..., Any], *, deep: bool) -> Callable[..., Any]:
+    """A filter that looks at the clock, and whose strings are followed.
+
+    Args:
+        filter: What it does.
+        deep: Whether it prints, compares or hashes what it is given, all that is within included.
+    """
 
     @wraps(filter)  # keeps Jinja's mark of filters that take the environment
     def run(*args: Any, **kwargs: Any) -> Any:
-        meter().tick()
-        return kept(filter(*args, **kwargs))
+        used = meter()
+        used.tick()
+        if deep:
+            for value in (*args, *kwargs.values()):
+                if not isinstance(value, _JINJAS):
+                    sized(value)
+        return counted(filter(*args, **kwargs))
 
     return run
 
@@ -107,9 +216,59 @@ _OURS: dict[str, Callable[..., Any]] = {
     "pprint": _pprint,
     "center": _center,
     "format": _format,
+    "replace": pass_eval_context(_replace),
+    "list": _list,
+    "sum": _sum,
+    "round": _round,
+    "striptags": _striptags,
+    "urlize": pass_eval_context(_urlize),
+    "wordcount": _wordcount,
+    "wordwrap": pass_environment(_wordwrap),
 }
 
+_SHALLOW = frozenset(
+    (
+        "attr",
+        "batch",
+        "count",
+        "d",
+        "default",
+        "first",
+        "groupby",
+        "items",
+        "last",
+        "length",
+        "list",
+        "map",
+        "random",
+        "reject",
+        "rejectattr",
+        "reverse",
+        "select",
+        "selectattr",
+        "slice",
+        "sum",
+    )
+)
+"""Filters that look at no more than the items of what they are given."""
+
+_COMPARING = frozenset(DEFAULT_TESTS) - {  # pyright: ignore[reportUnknownArgumentType]
+    name
+    for name, test in DEFAULT_TESTS.items()
+    if test.__name__.startswith("test_")  # pyright: ignore
+} | {"in"}
+"""Tests that compare."""
+
+_JINJAS = (EvalContext, Context, jinja2.Environment)
+"""What Jinja itself hands to a filter."""
+
 FILTERS: dict[str, Callable[..., Any]] = {
-    name: _followed(found) for name, found in {**_JINJA, **_OURS}.items()
+    name: _followed(found, deep=name not in _SHALLOW) for name, found in {**_JINJA, **_OURS}.items()
 }
 """Every filter by name, for the environment."""
+
+TESTS: dict[str, Callable[..., Any]] = {
+    name: _followed(found, deep=name in _COMPARING)
+    for name, found in DEFAULT_TESTS.items()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+}
+"""Every test by name, for the environment."""

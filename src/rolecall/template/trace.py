@@ -79,7 +79,8 @@ class Program:
             raise TemplateLimit(
                 f"{name}: the template nests too deep to be compiled ({type(error).__name__})"
             ) from None
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, ValueError) as error:
+            # ValueError: a number of too many digits, a character that is none.
             raise TemplateSyntaxError(f"{name}: the template is no Jinja: {error}", None) from None
 
     def run(

@@ -6,9 +6,13 @@ not followed gives a plain `str`, whose characters count as unknown: never as th
 
 from __future__ import annotations
 
+import operator
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
+from itertools import accumulate
 from typing import Any, Literal, NamedTuple, SupportsIndex, cast
 
 from markupsafe import Markup
@@ -47,6 +51,10 @@ class Run(NamedTuple):
 TEMPLATE = Origin("template")
 UNKNOWN = Origin("unknown")
 
+_OBJECT = 100
+_RUN = 8
+"""Bytes that a string takes beside its characters, about, and each of its runs."""
+
 METER: ContextVar[Meter] = ContextVar("meter")
 """The meter of the rendering that runs."""
 
@@ -68,6 +76,9 @@ class Traced(str):
         if runs is None:
             runs = runs_of(text) if isinstance(text, str) else unknown(len(made))
         made._runs = runs
+        used = METER.get(None)
+        if used is not None:
+            used.spend(_OBJECT + len(made) + _RUN * len(runs))
         return made
 
     def __str__(self) -> str:
@@ -95,7 +106,11 @@ class Traced(str):
             return NotImplemented
         meter().product(self, times)
         text = super().__mul__(times)
-        return Traced(text, merge(self._runs * max(int(times), 0)))
+        if len(self._runs) == 1 and self._runs[0].at < 0:
+            run = self._runs[0]
+            return Traced(text, merge((Run(len(text), run.origin, -1),)))
+        meter().changes(len(self._runs) * max(operator.index(times), 0))
+        return Traced(text, merge(self._runs * max(operator.index(times), 0)))
 
     __rmul__ = __mul__  # type: ignore[assignment]
 
@@ -130,7 +145,8 @@ class Traced(str):
         if step == -1:
             between = cut(self._runs, min(end, start) + 1, start + 1)
             return Traced(text, merge(_moved(run) for run in reversed(between)))
-        picked = (cut(self._runs, at, at + 1)[0] for at in range(start, end, step))
+        ruler = Ruler(self._runs)
+        picked = (ruler.cut(at, at + 1)[0] for at in range(start, end, step))
         return Traced(text, merge(_moved(run) for run in picked))
 
     def __iter__(self) -> Iterator[str]:
@@ -142,8 +158,9 @@ class Traced(str):
                 yield Traced(next(characters), (Run(1, run.origin, place),))
             at += run.length
 
-    def _between(self, kept: str, start: int) -> Traced:
-        return Traced(kept, cut(self._runs, start, start + len(kept)))
+    def _between(self, kept: str, start: int, ruler: Ruler | None = None) -> Traced:
+        cutting = partial(cut, self._runs) if ruler is None else ruler.cut
+        return Traced(kept, cutting(start, start + len(kept)))
 
     def strip(self, chars: str | None = None, /) -> str:
         return self._between(super().strip(chars), len(self) - len(super().lstrip(chars)))
@@ -166,8 +183,9 @@ class Traced(str):
         """Pieces that follow each other in this string, so many characters apart."""
         found: list[str] = []
         at = 0
+        ruler = Ruler(self._runs)
         for piece in pieces:
-            found.append(self._between(piece, at))
+            found.append(self._between(piece, at, ruler))
             at += len(piece) + gap
         return found
 
@@ -175,26 +193,37 @@ class Traced(str):
         """Pieces between which there is white space alone."""
         found: list[str] = []
         at = 0
+        ruler = Ruler(self._runs)
         for word in words:
             at = self.index(word, at)
-            found.append(self._between(word, at))
+            found.append(self._between(word, at, ruler))
             at += len(word)
         return found
 
+    def _check_pieces(self, sep: str | None, maxsplit: SupportsIndex) -> None:
+        if len(self) > meter().limits.items and not 0 <= operator.index(maxsplit) < 1_000:
+            # White space may stand at every second character.
+            meter().items(len(self) // 2 if sep is None else super().count(sep) if sep else 0)
+
     def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        self._check_pieces(sep, maxsplit)
         pieces = super().split(sep, maxsplit)
         return self._words(pieces) if sep is None else self._pieces(pieces, len(sep))
 
     def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        self._check_pieces(sep, maxsplit)
         pieces = super().rsplit(sep, maxsplit)
         return self._words(pieces) if sep is None else self._pieces(pieces, len(sep))
 
     def splitlines(self, keepends: bool = False) -> list[str]:
+        if len(self) > meter().limits.items:
+            meter().items(sum(super(Traced, self).count(end) for end in _LINE_ENDS))
         found: list[str] = []
         at = 0
+        ruler = Ruler(self._runs)
         ended = super().splitlines(True)
         for line, whole in zip(super().splitlines(keepends), ended, strict=True):
-            found.append(self._between(line, at))
+            found.append(self._between(line, at, ruler))
             at += len(whole)
         return found
 
@@ -213,16 +242,21 @@ class Traced(str):
         text = super().replace(old, new, count)
         if not times:
             return Traced(text, self._runs)
-        runs: list[Run] = []
+        return Traced(text, merge(self._replaced(old, new, times)))
+
+    def _replaced(self, old: str, new: str, times: int) -> Iterator[Run]:
+        ruler = Ruler(self._runs)
+        own = runs_of(new)
         at = 0
         for number in range(times):
             # An empty string is found before every character.
             place = number if not old else self.index(old, at)
-            runs += cut(self._runs, at, place)
-            runs += runs_of(new)
+            yield from ruler.cut(at, place)
+            yield from own
             at = place + len(old)
-        runs += cut(self._runs, at, len(self))
-        return Traced(text, merge(runs))
+            if not number & 0xFFF:
+                meter().tick()
+        yield from ruler.cut(at, len(self))
 
     def _changed(self, text: str, change: Callable[[str], str]) -> Traced:
         """A change of letters, run by run where that comes to the same."""
@@ -304,10 +338,13 @@ class Traced(str):
     # Formatting.
 
     def __mod__(self, values: Any, /) -> str:
-        check_widths(self)
-        meter().measure(values)
+        check_percent(self, values)
         text = super().__mod__(values)
-        return Traced(text, _percent(self, values, text))
+        try:
+            runs = _percent(self, values, text)
+        except (LookupError, TypeError, ValueError, OverflowError):
+            runs = unknown(len(text))  # a spelling of its own that `%` understands all the same
+        return Traced(text, runs)
 
 
 def _joins(other: object) -> bool:
@@ -338,6 +375,32 @@ def runs_of(text: str) -> tuple[Run, ...]:
 def kept(value: Any) -> Any:
     """A plain string that something made is of unknown origin, and goes on being followed."""
     return Traced(value) if type(value) is str else value
+
+
+def counted(value: Any) -> Any:
+    """What something made, followed if it is a string, and counted if it is large."""
+    if type(value) is str:
+        return Traced(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        meter().integer(value)
+    elif isinstance(value, (list, tuple, dict)):
+        used = meter()
+        used.items(len(value))  # type: ignore[reportUnknownArgumentType]
+        used.spend(8 * len(value))  # type: ignore[reportUnknownArgumentType]
+    elif isinstance(value, (bytes, Markup)):
+        used = meter()
+        used.characters(len(value))
+        used.spend(len(value))
+    return cast("Any", value)
+
+
+def sized(value: Any) -> Any:
+    """The value, refused if it holds too much to be compared, hashed or printed."""
+    if not isinstance(value, (str, int, float, type(None))):
+        meter().measure(value)
+    return value
 
 
 def literal(text: str) -> Traced:
@@ -391,7 +454,27 @@ def merge(runs: Iterable[Run]) -> tuple[Run, ...]:
             found[-1] = Run(last.length + run.length, last.origin, last.at)
         else:
             found.append(run)
+            if not len(found) & 0xFFF:
+                meter().tick()
+                meter().changes(len(found))
     return tuple(found)
+
+
+class Ruler:
+    """Cuts many slices out of runs, each without going through those before it."""
+
+    def __init__(self, runs: tuple[Run, ...]) -> None:
+        self._runs = runs
+        self._ends = list(accumulate(run.length for run in runs))
+
+    def cut(self, start: int, end: int) -> tuple[Run, ...]:
+        """The runs of a slice."""
+        if end <= start:
+            return ()
+        first = bisect_right(self._ends, start)
+        before = self._ends[first - 1] if first else 0
+        last = bisect_left(self._ends, end, first) + 1
+        return cut(self._runs[first:last], start - before, end - before)
 
 
 def mapped(text: Traced, change: Callable[[Origin], Origin]) -> Traced:
@@ -408,12 +491,35 @@ _PERCENT = re.compile(
     re.DOTALL,
 )
 _NUMBER = re.compile(r"\d{4,}")
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
-def check_widths(text: str) -> None:
-    """Refuse widths and precisions beyond the limit on characters."""
+def check_widths(text: str) -> int:
+    """Refuse widths and precisions beyond the limit on characters; returns their sum."""
+    total = 0
     for number in _NUMBER.findall(text):
-        meter().characters(int(number) if len(number) < 20 else 10**20)
+        total += int(number) if len(number) < 20 else 10**20
+        meter().characters(total)
+    return total
+
+
+def check_percent(form: str | bytes, values: Any) -> None:
+    """Refuse what `form % values` would make, if it may be too long."""
+    used = meter()
+    text = str.__str__(form) if isinstance(form, str) else form.decode("latin-1")
+    total = len(text) + check_widths(text)
+    conversions = text.count("%")
+    if "*" in text:
+        numbers = cast("tuple[Any, ...]", values) if isinstance(values, tuple) else (values,)
+        total += sum(abs(one) for one in numbers if isinstance(one, int))
+    if isinstance(values, Mapping):
+        # One value may be written by every conversion.
+        sizes = (used.measure(one) for one in cast("Mapping[Any, Any]", values).values())
+        total += conversions * max(sizes, default=0)
+        used.measure(values)
+    else:
+        total += used.measure(values)
+    used.characters(total)
 
 
 def _percent(form: Traced, values: Any, text: str) -> tuple[Run, ...]:
@@ -424,14 +530,16 @@ def _percent(form: Traced, values: Any, text: str) -> tuple[Run, ...]:
     by_key = cast("Mapping[Any, Any]", values) if isinstance(values, Mapping) else None
     waiting: list[Any] = list(values) if isinstance(values, tuple) else [values]  # type: ignore[reportUnknownArgumentType]
     own = form._runs  # pyright: ignore[reportPrivateUsage]
+    ruler = Ruler(own)
     at = 0
+    waiting.reverse()
     for found in _PERCENT.finditer(plain):
         pieces.append(plain[at : found.start()])
-        runs += cut(own, at, found.start())
+        runs += ruler.cut(at, found.start())
         at = found.end()
         if found["kind"] == "%":
             pieces.append("%")
-            runs += cut(own, at - 1, at)
+            runs += ruler.cut(at - 1, at)
             continue
         if "*" in (found["width"], found["precision"]):
             return unknown(len(text))
@@ -440,14 +548,14 @@ def _percent(form: Traced, values: Any, text: str) -> tuple[Run, ...]:
             value: Any = by_key[key]
             piece = f"%{found[0][len(key) + 3 :]}" % (value,)
         elif waiting:
-            value = waiting.pop(0)
+            value = waiting.pop()
             piece = found[0] % (value,)
         else:
             return unknown(len(text))
         pieces.append(piece)
         runs += _inside(piece, value)
     pieces.append(plain[at:])
-    runs += cut(own, at, len(plain))
+    runs += ruler.cut(at, len(plain))
     return merge(runs) if "".join(pieces) == text else unknown(len(text))
 
 
