@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -107,7 +108,9 @@ def test_a_rule_that_fails_is_named_and_the_others_run(monkeypatch: pytest.Monke
 
     known = dict(rules())
     broken = Rule("broken", "note", "adds", "", "", check, False, False)  # type: ignore[arg-type]
-    monkeypatch.setattr("rolecall.audit.rules.rules", lambda: {"broken": broken, **known})
+    # By its full name the public `rolecall.audit` would be found, which is the function.
+    registry = sys.modules["rolecall.audit.rules"]
+    monkeypatch.setattr(registry, "rules", lambda: {"broken": broken, **known})
     report = audit(template(DROPS))
     assert "system-dropped" in {finding.rule for finding in report.findings}
     (failure,) = report.failures
