@@ -550,6 +550,11 @@ def load_format(source: str | Path) -> Format:
     text = str(source)
     if isinstance(source, str) and text in formats():
         return _bundled(text)
+    if path.suffix in TEMPLATE_FILES:
+        raise UnknownFormatError(
+            f"{text!r} holds a chat template, which says how to write a conversation and not how "
+            "to read one; it is no format. rolecall.template and 'rolecall render' take it"
+        )
     if path.suffix != ".toml" and path.name == text:
         known = formats()
         raise UnknownFormatError(

@@ -96,6 +96,11 @@ class Rendered(Protocol):
         ...
 
     @property
+    def stop(self) -> tuple[str, ...]:
+        """What ends the next turn of the speaker asked for."""
+        ...
+
+    @property
     def opened(self) -> int | None:
         """Of a final message that is left open: its first segment behind the header."""
         ...

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from rolecall.format import Format
+    from rolecall.template.template import Template
 
 LEVELS = ("error", "warning", "note")
 MASK_KEYS = ("author", "role", "name", "message")
@@ -232,12 +233,17 @@ def read_cast(given: Sequence[str]) -> Cast:
     return Cast(entries)
 
 
-def read_options(given: Sequence[str], fmt: Format) -> dict[str, Any]:
-    """Read ``--option name=value`` values by the types the format declares.
+def read_options(given: Sequence[str], writer: Format | Template) -> dict[str, Any]:
+    """Read ``--option name=value`` values.
+
+    A format declares of which types they are; for a template they are read as JSON where they are
+    JSON, as in ``enable_thinking=false``, else as strings.
 
     Raises:
         InputError: If there is no ``=``, or an option is given twice.
     """
+    from rolecall.format import Format
+
     values: dict[str, Any] = {}
     for item in given:
         name, equals, text = item.partition("=")
@@ -245,10 +251,20 @@ def read_options(given: Sequence[str], fmt: Format) -> dict[str, Any]:
             raise InputError(f"--option {item!r}: give name=value")
         if name in values:
             raise InputError(f"--option {name}: it is given twice")
-        declared = fmt.options.get(name)
+        if not isinstance(writer, Format):
+            values[name] = _json_value(text)
+            continue
+        declared = writer.options.get(name)
         kind = str if declared is None else type(declared.default)
         values[name] = _value(text, kind)
     return values
+
+
+def _json_value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _value(text: str, kind: type) -> str | bool | int:

@@ -14,12 +14,14 @@ from rolecall.cli.screen import Output, console, count, json_bytes, one_line, sh
 from rolecall.compare import MISSING
 from rolecall.conversation import Cast
 from rolecall.errors import InputError
-from rolecall.format import load_format
+from rolecall.format import holds_template, load_format
 from rolecall.lost import GRAVITY, Lost
 
 if TYPE_CHECKING:
     from rolecall.encode import Encoding
-    from rolecall.render import Rendering
+    from rolecall.format import Format
+    from rolecall.segment import Rendered as AnyRendering
+    from rolecall.template.template import Template
     from rolecall.tokenizers import Tokenizer
 
 
@@ -28,7 +30,7 @@ class Rendered:
     """One conversation, rendered and perhaps encoded."""
 
     source: read.Source
-    rendering: Rendering
+    rendering: AnyRendering
     encoding: Encoding | None
     missing: Sequence[str]
     """Control tokens that the tokenizer lacks; in the encoding their ids are `MISSING`."""
@@ -74,7 +76,8 @@ def command(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="A bundled format ('rolecall formats' lists them) or the path of a .toml file.",
+            help="A bundled format ('rolecall formats' lists them), the path of a .toml file, or "
+            "a model's own chat template: its folder, tokenizer_config.json, .jinja or .gguf.",
             show_default=False,
         ),
     ],
@@ -84,7 +87,7 @@ def command(
             "--tokenizer",
             "-t",
             metavar="PATH",
-            help="A tokenizer.json, tekken.json or tokenizer.model, or a folder with one.",
+            help="A tokenizer.json, tekken.json, tokenizer.model or .gguf, or a folder with one.",
         ),
     ] = None,
     add_generation_prompt: Annotated[
@@ -110,7 +113,11 @@ def command(
     ] = False,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", metavar="NAME=VALUE", help="An option of the format. Repeatable."),
+        typer.Option(
+            "--option",
+            metavar="NAME=VALUE",
+            help="An option of the format, or what else a template reads. Repeatable.",
+        ),
     ] = None,
     cast: CastOption = None,
     tools: ToolsOption = None,
@@ -167,7 +174,7 @@ def command(
         read.choice(
             "--continue-final-message", continue_final_message, ("content", "reasoning_content")
         )
-    fmt = load_format(format)
+    writer = _writer(format)
     arguments: dict[str, Any] = {
         "add_generation_prompt": add_generation_prompt,
         "continue_final_message": {None: False, "true": True}.get(
@@ -177,7 +184,7 @@ def command(
         "strict": False if level == "off" else level,
     }
     added: dict[str, Any] = {
-        "options": read.read_options(option or [], fmt),
+        "options": read.read_options(option or [], writer),
         "cast": read.read_cast(cast or []),
         "tools": None if tools is None else read.json_file(tools),
     }
@@ -190,10 +197,9 @@ def command(
     engine = _engine(tokenizer)
     results: list[Rendered] = []
     for source in sources:
-        conversation = read.read_conversation(source, **added)
-        with read.at(source):
-            rendering = fmt.render(conversation, **arguments)
+        rendering = _render(writer, source, added, arguments)
         encoding, missing = _encode(rendering, engine)
+        rendering = rendering if encoding is None else encoding.rendering
         results.append(Rendered(source, rendering, encoding, missing, conditions, header))
     levels = {record.level for result in results for record in result.lost}
     levels |= {"warning" for result in results if result.missing}
@@ -208,6 +214,37 @@ def command(
         return Output(lambda: _show(results, masks), notes, status)
     text = results[0].rendering.text.encode()
     return Output(lambda: write_bytes(text), notes, status)
+
+
+def _writer(format: str) -> Format | Template:
+    if not holds_template(format):
+        return load_format(format)
+    from rolecall.template import load_template
+
+    return load_template(format)
+
+
+def _render(
+    writer: Format | Template,
+    source: read.Source,
+    added: dict[str, Any],
+    arguments: dict[str, Any],
+) -> AnyRendering:
+    from rolecall.format import Format
+
+    if isinstance(writer, Format):
+        conversation = read.read_conversation(source, **added)
+        with read.at(source):
+            return writer.render(conversation, **arguments)
+    # A template sees the messages with all their keys, so they are not read as a conversation.
+    with read.at(source):
+        return writer.render(
+            source.data,
+            tools=added["tools"],
+            cast=added["cast"],
+            **arguments,
+            **added["options"],
+        )
 
 
 def _check_mask(
@@ -234,13 +271,16 @@ def _engine(tokenizer: str | None) -> Tokenizer | None:
 
 
 def _encode(
-    rendering: Rendering, engine: Tokenizer | None
+    rendering: AnyRendering, engine: Tokenizer | None
 ) -> tuple[Encoding | None, Sequence[str]]:
     """The encoding and the control tokens that the tokenizer lacks, for which it has no ids."""
     if engine is None:
         return None, ()
     from rolecall.encode import encode, missing_control
+    from rolecall.template.rendering import TemplateRendering
 
+    if isinstance(rendering, TemplateRendering):
+        rendering = rendering.with_control(frozenset(engine.control))
     missing = missing_control(rendering.segments, engine)
     return encode(rendering, engine, missing=MISSING), missing
 
@@ -331,7 +371,6 @@ def _mask(result: Rendered, encoding: Encoding) -> tuple[Any, Any]:
 
 def _json(format: str, result: Rendered, engine: Tokenizer | None) -> dict[str, Any]:
     rendering = result.rendering
-    fmt, conversation = rendering.format, rendering.conversation
     data: dict[str, Any] = {
         "format": format,
         "text": rendering.text,
@@ -339,7 +378,7 @@ def _json(format: str, result: Rendered, engine: Tokenizer | None) -> dict[str, 
         "lost": [record._asdict() for record in result.lost],
         "stop": list(rendering.stop),
         "cast": _cast(rendering).to_wire(),
-        "options": fmt.option_values(conversation.options),
+        "options": _options(rendering),
         "authors": list(rendering.authors),
     }
     if result.encoding is not None and engine is not None:
@@ -347,11 +386,23 @@ def _json(format: str, result: Rendered, engine: Tokenizer | None) -> dict[str, 
     return data
 
 
-def _cast(rendering: Rendering) -> Cast:
+def _options(rendering: AnyRendering) -> dict[str, Any]:
+    """The value of every option; of a template, those that were given."""
+    from rolecall.render import Rendering
+
+    given = rendering.conversation.options
+    return rendering.format.option_values(given) if isinstance(rendering, Rendering) else {**given}
+
+
+def _cast(rendering: AnyRendering) -> Cast:
     """The cast as given, and what parsing needs beside it.
 
     Where a header holds a name and no role, only the cast says whose turn it is.
     """
+    from rolecall.render import Rendering
+
+    if not isinstance(rendering, Rendering):
+        return rendering.conversation.cast
     given = rendering.conversation.cast.entries
     needed = rendering.format.canonical(rendering.conversation).cast.entries
     return Cast({**given, **needed})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from rolecall.conversation import Conversation, Message
-    from rolecall.render import Rendering
+    from rolecall.segment import Rendered
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def marks_for(encoding: str) -> Marks:
 
 def show(
     screen: Console,
-    rendering: Rendering,
+    rendering: Rendered,
     mask: npt.NDArray[np.bool_] | None,
     facts: Sequence[str] = (),
     *,
@@ -195,7 +195,7 @@ def _legend(items: Sequence[Text], width: int) -> Text:
     return legend
 
 
-def _speaker(rendering: Rendering, index: int) -> tuple[Author, str, str | None]:
+def _speaker(rendering: Rendered, index: int) -> tuple[Author, str, str | None]:
     message = rendering.conversation.messages[index]
     return rendering.authors[index], message.role, message.name
 
@@ -205,7 +205,7 @@ def _label(role: str, name: str | None) -> str:
 
 
 def _coloured(
-    rendering: Rendering, mask: npt.NDArray[np.bool_] | None, explain: bool
+    rendering: Rendered, mask: npt.NDArray[np.bool_] | None, explain: bool
 ) -> tuple[Text, list[Text]]:
     from rich.style import Style
     from rich.text import Text
@@ -234,7 +234,7 @@ def _coloured(
 
 
 def _marked(
-    rendering: Rendering, mask: npt.NDArray[np.bool_] | None, marks: Marks, explain: bool
+    rendering: Rendered, mask: npt.NDArray[np.bool_] | None, marks: Marks, explain: bool
 ) -> tuple[str, list[Text]]:
     from rich.text import Text
 
@@ -266,9 +266,9 @@ def _marked(
     return "".join(pieces), [Text(item) for item in legend]
 
 
-def _facts(rendering: Rendering) -> list[str]:
+def _facts(rendering: Rendered) -> list[str]:
     text = rendering.text
-    facts = [rendering.format.name, count(len(text), "character")]
+    facts = [rendering.writer.name, count(len(text), "character")]
     ending = {"\n": "a newline", " ": "a space", "\t": "a tab"}.get(text[-1:])
     if ending:
         facts.append(f"ends in {ending}")
