@@ -32,6 +32,8 @@ def run_examples(name: str) -> None:
     examples = "\n".join(body for kind, body in blocks(text) if kind == "python")
     if PLACEHOLDER in examples:
         examples = examples.replace(PLACEHOLDER, repr(str(tokenizer_file("qwen3"))))
+    # The folder holds tokenizer_config.json too, with Qwen3's own template.
+    examples = examples.replace('"path/to/model"', repr(str(tokenizer_file("qwen3").parent)))
     test = doctest.DocTestParser().get_doctest(examples, {}, name, name, 0)
     assert test.examples, f"{name} shows no Python"
     report: list[str] = []
@@ -80,6 +82,10 @@ def test_the_python_of_the_page_on_concepts_does_what_is_shown() -> None:
 
 def test_the_python_of_the_page_on_counting_headers_does_what_is_shown() -> None:
     run_examples("counting-headers.md")
+
+
+def test_the_python_of_the_page_on_templates_does_what_is_shown() -> None:
+    run_examples("templates.md")
 
 
 def test_the_python_of_the_page_on_parsing_does_what_is_shown() -> None:

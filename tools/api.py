@@ -13,7 +13,19 @@ from functools import cache
 
 import rolecall as rc
 
-REACHED = ("rolecall.encode.Encoding", "rolecall.stream.Stream", "rolecall.unread.Unread")
+REACHED = (
+    "rolecall.encode.Encoding",
+    "rolecall.stream.Stream",
+    "rolecall.unread.Unread",
+    "rolecall.template.template.Template",
+    "rolecall.template.rendering.TemplateRendering",
+    "rolecall.template.trace.Trace",
+    "rolecall.template.trace.Span",
+    "rolecall.template.traced.Origin",
+    "rolecall.template.limits.Limits",
+    "rolecall.audit.report.Report",
+    "rolecall.audit.finding.Finding",
+)
 """Public classes that are reached through others and are not exported."""
 
 IMPORTED = ("rolecall.events",)
