@@ -107,7 +107,7 @@ def test_a_rule_that_fails_is_named_and_the_others_run(monkeypatch: pytest.Monke
         raise KeyError("oops")
 
     known = dict(rules())
-    broken = Rule("broken", "note", "adds", "", "", check, False, False)  # type: ignore[arg-type]
+    broken = Rule("broken", "note", "adds", "moved", "", "", check, False, False)  # type: ignore[arg-type]
     # By its full name the public `rolecall.audit` would be found, which is the function.
     registry = sys.modules["rolecall.audit.rules"]
     monkeypatch.setattr(registry, "rules", lambda: {"broken": broken, **known})
@@ -204,6 +204,7 @@ def test_a_rule_is_read_from_its_module() -> None:
     [
         ({"SEVERITY": "fatal"}, "SEVERITY is 'fatal'"),
         ({"KIND": None}, "KIND is None"),
+        ({"GROUP": "added"}, "GROUP is 'added'"),
         ({"check": None}, "has no check"),
     ],
 )

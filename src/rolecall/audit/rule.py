@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from rolecall.audit.finding import KINDS, SEVERITIES, Finding, Kind, Severity
 
@@ -22,6 +22,24 @@ SECTIONS = (
 )
 """Headings of a rule's page, in this order. Before the first stands what the rule reports: one
 sentence, and further paragraphs where it needs them."""
+
+Group = Literal["lost", "refused", "moved", "generation", "security", "form", "portability"]
+"""Where a rule stands on the page of all rules, in this order."""
+
+GROUPS: tuple[Group, ...] = get_args(Group)
+
+GROUP_OF: Mapping[Kind, Group] = {
+    "loses": "lost",
+    "no-place": "lost",
+    "changes": "lost",
+    "refuses": "refused",
+    "moves": "moved",
+    "adds": "moved",
+    "breaks": "generation",
+    "forges": "security",
+    "differs": "portability",
+}
+"""The group of a rule that names none, by its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,8 @@ class Rule:
     name: str
     severity: Severity
     kind: Kind
+    group: Group
+    """Where it stands on the page of all rules."""
     summary: str
     """First line of the page."""
     page: str
@@ -81,8 +101,9 @@ class Rule:
 def read_rule(module: ModuleType) -> Rule:
     """The rule that a module holds.
 
-    A module has ``SEVERITY``, ``KIND`` and ``check(probe)``; ``UNRENDERED = True`` and
-    ``LAST = True`` where they apply. Its name is the module's with hyphens, its page the docstring.
+    A module has ``SEVERITY``, ``KIND`` and ``check(probe)``; ``GROUP`` where the kind does not say
+    it, ``UNRENDERED = True`` and ``LAST = True`` where they apply. Its name is the module's with
+    hyphens, its page the docstring.
 
     Raises:
         TypeError: If the module lacks something, or has what no rule knows.
@@ -95,6 +116,9 @@ def read_rule(module: ModuleType) -> Rule:
         raise TypeError(f"rule {name}: SEVERITY is {severity!r}; give one of {SEVERITIES}")
     if kind not in KINDS:
         raise TypeError(f"rule {name}: KIND is {kind!r}; give one of {KINDS}")
+    group = getattr(module, "GROUP", GROUP_OF[kind])
+    if group not in GROUPS:
+        raise TypeError(f"rule {name}: GROUP is {group!r}; give one of {GROUPS}")
     if check is None:
         raise TypeError(f"rule {name}: has no check(probe)")
     found = tuple(line for line in page.splitlines() if line.startswith("## "))
@@ -104,6 +128,7 @@ def read_rule(module: ModuleType) -> Rule:
         name,
         severity,
         kind,
+        group,
         summary=page.partition("\n")[0],
         page=page,
         check=check,

@@ -31,10 +31,11 @@ from collections.abc import Iterator
 
 from rolecall.audit.finding import Kind, Severity
 from rolecall.audit.probe import Probe
-from rolecall.audit.rule import Evidence
+from rolecall.audit.rule import Evidence, Group
 
 SEVERITY: Severity = "error"
 KIND: Kind = "breaks"
+GROUP: Group = "refused"
 UNRENDERED = True
 LAST = True
 
