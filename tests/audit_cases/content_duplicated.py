@@ -7,7 +7,7 @@ CASE = Case(
         (
             "{%- if message.content is string %}\n            {{- message.content }}",
             "{%- if message.content is string %}\n            {{- message.content }}"
-            "{% if loop.first and loop.last and message.role == 'user' %}"
+            "{% if message.role == 'user' %}"
             "{{ message.content }}{% endif %}",
         )
     ],

@@ -6,7 +6,8 @@ CASE = Case(
     mutant=[
         (
             "{{- bos_token }}",
-            "{{- bos_token }}{% if messages[0].role != 'system' and not tools %}"
+            "{{- bos_token }}{% if not tools and not (messages[0].role == 'system' and "
+            "messages[0].content) %}"
             "{{ '<|im_start|>system\\nYou are helpful.<|im_end|>\\n' }}{% endif %}",
         )
     ],
