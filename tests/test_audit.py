@@ -32,6 +32,27 @@ def probe(jinja: str = CLEAN) -> Probe:
 # --- Reports ---
 
 
+def test_a_template_alone_is_not_blamed_for_tokens_that_its_models_files_would_tell(
+    tmp_path: Path,
+) -> None:
+    jinja = (
+        "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content + eos_token }}"
+        "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    alone = tmp_path / "alone.jinja"
+    alone.write_text(jinja, encoding="utf-8")
+    report = audit(alone)
+    assert report.assumed == {"bos_token": "<s>", "eos_token": "</s>"}
+    assert "nothing-renders" not in rule_names(report)
+    assert "history-raises" not in rule_names(report)
+    # A model's file that tells one token and not the other is taken at its word.
+    config = {"chat_template": jinja, "bos_token": "<s>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    report = audit(tmp_path / "tokenizer_config.json")
+    assert report.assumed == {}
+    assert "nothing-renders" in rule_names(report)
+
+
 def test_a_report_is_json_with_stable_keys() -> None:
     report = json.loads(json.dumps(audited(DROPS).to_json()))
     assert list(report) == [
@@ -42,6 +63,7 @@ def test_a_report_is_json_with_stable_keys() -> None:
         "silenced",
         "failures",
         "unread",
+        "assumed",
     ]
     assert report["template"] == "clean"
     first = report["findings"][0]

@@ -7,6 +7,7 @@ them. A rule is a file of `rolecall.audit.rules`.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,8 @@ def audit(
     found: list[Finding] = []
     failures: list[Failure] = []
     named = _templates(source, template)
+    assumed = _assumed(next(iter(named.values())))
+    named = {name: _given(one, assumed) for name, one in named.items()}
     for one in named.values():
         one.program()  # one that is no Jinja is the caller's to know, and no finding
     probes: list[Probe] = []
@@ -79,6 +82,7 @@ def audit(
         ),
         failures=tuple(failures),
         unread=next((probe.unread for probe in probes if probe.unread), ""),
+        assumed=assumed,
     )
 
 
@@ -112,6 +116,27 @@ def _templates(source: object, wanted: str | None) -> dict[str, Template]:
         return {asked: _naming(made, asked)}
     # Where `default` is not chosen by name, `tool_use` takes its place as soon as there are tools.
     return {name: made if name == "default" else _naming(made, name) for name in names}
+
+
+STAND_INS = {"bos_token": "<s>", "eos_token": "</s>"}
+"""What a template is given for tokens that nobody tells."""
+
+
+def _assumed(made: Template) -> dict[str, str]:
+    """Tokens that a template asks for, of which no file beside it tells any.
+
+    A file with a template alone is not to be blamed for what its model's files would say.
+    """
+    if made.source.tokens:
+        return {}
+    return {name: text for name, text in STAND_INS.items() if re.search(rf"\b{name}\b", made.jinja)}
+
+
+def _given(made: Template, assumed: Mapping[str, str]) -> Template:
+    if not assumed:
+        return made
+    source = dataclasses.replace(made.source, tokens=assumed)
+    return dataclasses.replace(made, source=source)
 
 
 def _naming(made: Template, name: str) -> Template:

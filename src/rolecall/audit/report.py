@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from rolecall.audit.finding import SEVERITIES, Finding, Severity
@@ -57,6 +57,8 @@ class Report:
     failures: tuple[Failure, ...] = ()
     unread: str = ""
     """Why rules that read ids had nothing to read; empty where they had."""
+    assumed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Tokens that the template asks for and no file tells, with what stood in for them."""
 
     def counts(self) -> dict[Severity, int]:
         """How many findings there are of each severity."""
@@ -89,6 +91,7 @@ class Report:
             "silenced": [silence.to_json() for silence in self.silenced],
             "failures": [failure.to_json() for failure in self.failures],
             "unread": self.unread,
+            "assumed": dict(self.assumed),
         }
 
 

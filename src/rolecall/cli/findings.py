@@ -152,6 +152,10 @@ def report_lines(
         lines += _silence(paper, silence)
     if report.silenced:
         lines.append(Text())
+    if report.assumed:
+        tokens = " and ".join(f"{text} for {name}" for name, text in report.assumed.items())
+        told = f"No tokens are known beside the template; {tokens} stood in for them."
+        lines += [*paper.wrapped(Text(paper.signs.said(told)), "", ""), Text()]
     if report.unread:
         why = report.unread.replace("tokenizer=…", "--tokenizer PATH")
         text = Text(paper.signs.said(f"Token ids were not looked at: {why}."))
