@@ -17,14 +17,12 @@ from pathlib import Path
 from rolecall.audit.excerpt import excerpt, in_short
 from rolecall.audit.finding import SEVERITIES, Finding, Severity
 from rolecall.audit.rule import Rule
-from rolecall.audit.scoreboard import Entry, Row, Scoreboard
+from rolecall.audit.scoreboard import LETTERS, Entry, Row, Scoreboard, letter
 
 BEFORE, PLACE, AFTER = 500, 800, 500
 """Characters of the output that are shown around the place, and of the place."""
 
 FOLDER = Path(__file__).parent / "page"
-
-LETTERS: Mapping[Severity, str] = {"error": "E", "warning": "W", "note": "n"}
 
 WEIGHTS: Mapping[Severity, int] = {"error": 10_000, "warning": 100, "note": 1}
 """What a finding counts for where a column is sorted."""
@@ -69,10 +67,10 @@ def _page(board: Scoreboard, rules: Mapping[str, Rule]) -> Iterator[str]:
     yield f"<header><h1>{_text(title)}</h1>{_totals(board)}</header><main>"
     if board.rows:
         yield _controls(alone)
-    if board.failed:
-        yield from _failed(board.failed)
     if board.rows and not alone:
         yield from _table(board)
+    if board.failed:
+        yield from _failed(board.failed)
     yield '<section id="findings"><h2>Findings</h2>'
     for number, entry in enumerate(board.audited):
         yield from _template(number, entry)
@@ -119,7 +117,8 @@ def _totals(board: Scoreboard) -> str:
     if not board.rows:
         items.append('<li class="chip">no findings</li>')
     if board.failed:
-        items.append(f'<li class="chip error">{len(board.failed)} could not be audited</li>')
+        link = f'<a href="#failed">{len(board.failed)} could not be audited</a>'
+        items.append(f'<li class="chip error">{link}</li>')
     return f'<ul class="totals">{"".join(items)}</ul>'
 
 
@@ -144,7 +143,7 @@ def _controls(alone: bool) -> str:
 
 
 def _failed(entries: Iterable[Entry]) -> Iterator[str]:
-    yield '<section class="failed"><h2>Could not be audited</h2><dl>'
+    yield '<section class="failed" id="failed"><h2>Could not be audited</h2><dl>'
     for entry in entries:
         yield f'<dt class="name">{_text(entry.name)}</dt><dd>{_text(entry.error)}</dd>'
     yield "</dl></section>"
@@ -157,8 +156,8 @@ def _table(board: Scoreboard) -> Iterator[str]:
     sort = '<button type="button" class="sort needs-script" aria-label="Sort by {}">↕</button>'
     yield '<section><h2 id="board">Scoreboard</h2>'
     yield (
-        '<p class="soft">E error, W warning, n note, with their number where there are several; '
-        "each leads to what was found.</p>"
+        '<p class="soft">E error, W warning, n note, o the format has no place for it; a number '
+        "where there are several. Each leads to what was found.</p>"
         '<div class="scroll" tabindex="0" role="region" aria-labelledby="board">'
         f'<table class="board"><thead><tr><th scope="col">Template {sort.format("name")}</th>'
     )
@@ -199,7 +198,7 @@ def _cell(board: Scoreboard, number: int, entry: Entry, row: Row) -> str:
     return (
         f'{start} {first.severity}" data-value="{value}">'
         f'<a href="#{target}" aria-label="{label}" title="{_text(first.message, plain=True)}">'
-        f"{LETTERS[first.severity]}{several}</a></td>"
+        f"{letter(found)}</a></td>"
     )
 
 

@@ -17,6 +17,16 @@ from rolecall.audit.workers import spread
 SECONDS = 30.0
 """What one template of many may take. Most take less than one."""
 
+LETTERS: Mapping[Severity, str] = {"error": "E", "warning": "W", "note": "n"}
+NO_PLACE = "o"
+
+
+def letter(found: Sequence[Finding]) -> str:
+    """What stands for the findings of a cell: the letter of the gravest, and how many."""
+    gravest = found[0]
+    sign = NO_PLACE if gravest.kind == "no-place" else LETTERS[gravest.severity]
+    return f"{sign}{len(found)}" if len(found) > 1 else sign
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -90,7 +100,8 @@ class Row:
     """The gravest of its findings."""
     templates: int
     """On how many templates it has findings."""
-    findings: int
+    gravest: int
+    """On how many templates it has findings of that severity."""
 
 
 @dataclass(frozen=True)
@@ -126,16 +137,12 @@ class Scoreboard:
         for number, entry in enumerate(self.given):
             for finding in entry.findings:
                 found.setdefault(finding.rule, []).append((number, finding))
-        rows = [
-            Row(
-                rule,
-                min((finding for _, finding in hits), key=lambda one: one.rank).severity,
-                len({number for number, _ in hits}),
-                len(hits),
-            )
-            for rule, hits in found.items()
-        ]
-        rows.sort(key=lambda row: (SEVERITIES.index(row.severity), -row.templates, row.rule))
+        rows: list[Row] = []
+        for rule, hits in found.items():
+            severity = min((finding for _, finding in hits), key=lambda one: one.rank).severity
+            gravest = {number for number, finding in hits if finding.severity == severity}
+            rows.append(Row(rule, severity, len({number for number, _ in hits}), len(gravest)))
+        rows.sort(key=lambda row: (SEVERITIES.index(row.severity), -row.gravest, row.rule))
         return tuple(rows)
 
     def cell(self, entry: Entry, rule: str) -> tuple[Finding, ...]:

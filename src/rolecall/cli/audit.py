@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from rolecall.cli import read
-from rolecall.cli.screen import Output, fitting, json_bytes, one_line, write_bytes, write_lines
+from rolecall.cli.screen import (
+    Output,
+    count,
+    fitting,
+    json_bytes,
+    one_line,
+    write_bytes,
+    write_lines,
+)
 from rolecall.errors import InputError, OptionError, RolecallError
 
 if TYPE_CHECKING:
@@ -124,12 +132,7 @@ def command(
     from rolecall.audit.scoreboard import Scoreboard
 
     board = Scoreboard([entry.at_least(least) for entry in whole.given])
-    failures = [
-        f"{entry.name}: {failure}"
-        for entry in whole.audited
-        if entry.report is not None
-        for failure in entry.report.failures
-    ]
+    failures = _failures(whole)
     reached = fail_on != "never" and any(
         entry.report.at_least(fail_on) for entry in whole.audited if entry.report is not None
     )
@@ -339,6 +342,18 @@ def _shown(whole: Scoreboard, board: Scoreboard, *, full: bool) -> Callable[[], 
         hidden_count = sum(whole.counts.values()) - sum(board.counts.values())
         lines = board_lines(sheet, board, hidden=hidden_count)
     return lambda: sheet.write(lines)
+
+
+def _failures(board: Scoreboard) -> list[str]:
+    """A line for each rule that failed, however many templates it failed on."""
+    found: dict[str, list[str]] = {}
+    for entry in board.audited:
+        for failure in entry.report.failures if entry.report is not None else ():
+            found.setdefault(failure.rule, []).append(f"{entry.name}: {failure}")
+    return [
+        f"{lines[0]} (the same rule on {count(len(lines) - 1, 'other')})" if lines[1:] else lines[0]
+        for lines in found.values()
+    ]
 
 
 def _check_page(file: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rolecall.audit.finding import SEVERITIES, Severity
+from rolecall.audit.scoreboard import letter
 from rolecall.cli.findings import STYLES, Paper, counted
 from rolecall.cli.screen import count, one_line
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from rolecall.audit.scoreboard import Scoreboard
-
-LETTERS: dict[Severity, str] = {"error": "E", "warning": "W", "note": "n"}
 
 
 def board_lines(paper: Paper, board: Scoreboard, *, hidden: int) -> list[Text]:
@@ -90,9 +89,7 @@ def _rules(paper: Paper, board: Scoreboard) -> list[Text]:
             if not found:
                 cells.append(Text(paper.signs.between, paper.style("dim")))
                 continue
-            worst = found[0].severity
-            more = str(len(found)) if len(found) > 1 else ""
-            cells.append(Text(f"{LETTERS[worst]}{more}", paper.style(STYLES[worst])))
+            cells.append(Text(letter(found), paper.style(STYLES[found[0].severity])))
         rows.append(cells)
     return _grid(paper, rows, right=range(2, len(head)))
 

@@ -56,17 +56,20 @@ for (const button of document.querySelectorAll(".sort")) {
   button.addEventListener("click", () => {
     const head = button.closest("th");
     const column = [...head.parentElement.children].indexOf(head);
-    const downwards = head.getAttribute("aria-sort") !== "descending";
+    // Names begin with A, numbers with the largest.
+    const first = column === 0 ? "ascending" : "descending";
+    const other = column === 0 ? "descending" : "ascending";
+    const order = head.getAttribute("aria-sort") === first ? other : first;
     const value = (row) => Number(row.children[column].dataset.value || 0);
-    const sorted = [...rows].sort((one, other) => {
+    const sorted = [...rows].sort((left, right) => {
       const difference =
         column === 0
-          ? one.dataset.name.localeCompare(other.dataset.name)
-          : value(other) - value(one);
-      return downwards ? difference : -difference;
+          ? left.dataset.name.localeCompare(right.dataset.name)
+          : value(right) - value(left);
+      return order === first ? difference : -difference;
     });
-    for (const other of head.parentElement.children) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", downwards ? "descending" : "ascending");
+    for (const each of head.parentElement.children) each.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", order);
     const body = document.querySelector(".board tbody");
     for (const row of sorted) body.append(row);
   });
