@@ -20,6 +20,9 @@ CASE = Case(
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}",
     ],
     harmful=[
+        # In every conversation: nothing renders then.
+        "{% set first = messages.pop(0) %}[{{ first.role }}]{{ first.content }}"
+        "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}",
         "{% if messages[0].role == 'system' %}{% set s = messages.pop(0) %}{{ s.content }}{% endif %}"
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}",
         "{% for m in messages %}{% set _ = m.update(role='x') if loop.length > 2 %}[{{ m.role }}]"

@@ -67,9 +67,9 @@ def check(probe: Probe) -> Iterator[Evidence]:
             continue
         every = "at another hour of the day" if morning != evening else "on another day"
         options = [name for name in _options(*programs) if _fixes(probe, shown, name)]
-        fixed = f" Give {' or '.join(options)} for one that stays." if options else ""
+        fixed = f" Given {' or '.join(options)}, it does." if options else ""
         yield Evidence(
-            f"The same conversation gives another prompt {every}: it holds the date of rendering.",
+            f"The same conversation gives another prompt {every}.",
             shown,
             span=_dated(shown, morning if shown.text != morning else later),
             expected=f"The prompt depends on the conversation alone.{fixed}",

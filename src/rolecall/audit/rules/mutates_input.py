@@ -52,6 +52,7 @@ from rolecall.errors import TemplateRaised
 
 SEVERITY: Severity = "error"
 KIND: Kind = "refuses"
+UNRENDERED = True
 GROUP: Group = "form"
 
 

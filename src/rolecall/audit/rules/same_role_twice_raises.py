@@ -33,17 +33,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rolecall.audit.finding import Kind, Severity
-from rolecall.audit.messages import (
-    CITY,
-    SECOND_CALL_ID,
-    again,
-    assistant,
-    call,
-    calling,
-    result,
-    user,
-)
+from rolecall.audit.messages import again, assistant, calling, result, user
 from rolecall.audit.outcome import Outcome
+from rolecall.audit.places import two_calls, two_results
 from rolecall.audit.probe import Probe
 from rolecall.audit.rule import Evidence
 
@@ -84,8 +76,7 @@ def _two_results(probe: Probe) -> Outcome | None:
     """The conversation with two results, where the second of them raises."""
     if not probe.takes_calls:
         return None
-    arguments = probe.arguments({"city": CITY})
-    both = calling(call(arguments=arguments), call(arguments=arguments, call_id=SECOND_CALL_ID))
-    shown = probe.run([user(), both, result(), result(call_id=SECOND_CALL_ID)])
+    both = calling(*two_calls(probe))
+    shown = probe.run([user(), both, *two_results()])
     controls = probe.run([user(), both, result()]), probe.run([user(), both])
     return shown if probe.refuses(shown, *controls) else None
