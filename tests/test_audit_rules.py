@@ -55,7 +55,7 @@ def test_no_rule_says_anything_of_the_clean_template() -> None:
 
 
 def test_no_rule_says_anything_of_the_clean_template_with_a_tokenizer() -> None:
-    for case in cases().values():
+    for case in (case for case in cases().values() if case.tokenizer is not None):
         report = with_tokenizer(case, template())
         shown = [finding.message for finding in report.findings]
         assert rule_names(report) == set(case.beside), shown

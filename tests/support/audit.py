@@ -51,6 +51,9 @@ CLEAN = r"""
 {%- for message in messages %}
     {%- if '<' in message.role %}{{ raise_exception('A role is a word.') }}{% endif %}
     {%- if '<' in (message.name or '') %}{{ raise_exception('A name is words.') }}{% endif %}
+    {%- if message.content is string and '<|im_' in message.content %}
+        {{- raise_exception('Text holds no control tokens.') }}
+    {%- endif %}
     {%- if message.role != 'system' or message.content or (tools and loop.first) %}
         {{- '<|im_start|>' + message.role }}
         {%- if message.name %}{{ ' name=' + message.name }}{% endif %}
@@ -89,7 +92,8 @@ CLEAN = r"""
 """A template of our own, on which no rule has anything to say.
 
 ChatML with names, reasoning that is kept, tools, calls with their ids, results, typed content,
-any word as a role and an empty system message that is as good as none.
+any word as a role and an empty system message that is as good as none. What could be a control token
+in a role, a name or a text is refused.
 """
 
 TOKENS = {"bos_token": "<s>", "eos_token": "<|im_end|>"}
