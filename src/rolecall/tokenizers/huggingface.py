@@ -92,6 +92,18 @@ class HuggingFaceTokenizer(ControlFree):
                 result[index] = (encoded.ids, encoded.offsets)
         return result
 
+    def encode_parsed(self, text: str, *, special: bool = False) -> list[int]:
+        """Encode a whole prompt as transformers does: what spells a control token becomes one.
+
+        Encodings of conversations never use this; the audit shows what comes of it.
+
+        Args:
+            text: The prompt.
+            special: Add the tokens that the tokenizer itself puts around a text.
+        """
+        self._full.no_truncation()
+        return list(self._full.encode(text, add_special_tokens=special).ids)
+
     def _engine_for(self, start: RunStart, structure: frozenset[str]) -> Any:
         key = (start, structure)
         if key not in self._plain:

@@ -1,0 +1,101 @@
+r"""What was written of a conversation is written otherwise once it goes on.
+
+Without reasoning; with it see `history-not-append-only-with-reasoning`. Compared are the prompt of
+a first question and that of a second, the reply between them as it stands last and as it stands in
+the history, and the same with a system message, with tools and with a tool call.
+
+## Why it matters
+
+A server that keeps what it computed of a prompt can use it for the next one as far as both are the
+same. What trains on several turns at once, as reinforcement learning with tools does, takes each
+prompt for the beginning of the next. Neither is told that it is wrong.
+
+## Example
+
+```jinja
+{% if message.role == 'user' and loop.last %}{{ system_prompt + '\n\n' }}{% endif %}
+```
+
+The system prompt stands in the last user message, and moves with every turn.
+
+## What to do instead
+
+Write each message by what it is and what stands before it, and by nothing that follows.
+
+## Is a repair safe?
+
+Not in general: the model was trained on the text as it is. For training anew it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rolecall.audit.ending import answered, parting, quoted
+from rolecall.audit.finding import Kind, Severity
+from rolecall.audit.messages import (
+    again,
+    assistant,
+    call,
+    calling,
+    result,
+    system,
+    user,
+    weather,
+)
+from rolecall.audit.outcome import Outcome
+from rolecall.audit.probe import Probe
+from rolecall.audit.rule import Evidence
+
+SEVERITY: Severity = "warning"
+KIND: Kind = "breaks"
+
+
+def check(probe: Probe) -> Iterator[Evidence]:
+    """Report the simplest conversation of which the beginning changes, and name the others."""
+    changed = [
+        (what, first, later, end)
+        for what, first, later, end in _tried(probe)
+        if first.ok and later.ok and end and not later.text.startswith(first.text[:end])
+    ]
+    if not changed:
+        return
+    what, first, later, end = changed[0]
+    same = parting(probe, first.text[:end], later.text)
+    also = " and ".join(one for one, *_ in changed[1:])
+    also = f", as is {also}" if also else ""
+    yield Evidence(
+        f"As the conversation goes on, {what} is written otherwise{also}: "
+        f"{quoted(first.text[same:end], 40)} becomes {quoted(later.text[same : same + 40], 40)}.",
+        later,
+        span=(same, min(len(later.text), same + end - same)),
+        expected=f"What was written before stands unchanged: {quoted(first.text[same:end])}.",
+    )
+
+
+def _tried(probe: Probe) -> list[tuple[str, Outcome, Outcome, int]]:
+    """What is written, at first and later, and up to which place the first is compared."""
+    found = [
+        ("the question", probe.hello, probe.chat, _end(probe.hello, 0)),
+        ("the reply", answered(probe), probe.chat, _end(answered(probe), 1)),
+    ]
+    if probe.keeps_system:
+        first = probe.run([system(), user()], add_generation_prompt=True)
+        later = probe.run([system(), user(), assistant(), again()], add_generation_prompt=True)
+        found.append(("a system message", first, later, _end(first, 1)))
+    if probe.takes_tools:
+        tools = [weather()]
+        first = probe.run([user()], tools=tools, add_generation_prompt=True)
+        later = probe.run([user(), assistant(), again()], tools=tools, add_generation_prompt=True)
+        found.append(("what goes with tools", first, later, _end(first, 0)))
+        if probe.takes_calls:
+            called = calling(call(arguments=probe.arguments({"city": "Lima"})))
+            first = probe.run([user(), called], tools=tools)
+            later = probe.run([user(), called, result()], tools=tools, add_generation_prompt=True)
+            found.append(("a tool call", first, later, _end(first, 1, "tool_calls")))
+    return found
+
+
+def _end(outcome: Outcome, message: int, field: str = "content") -> int:
+    place = outcome.place(message, field)
+    return 0 if place is None else place[1]

@@ -1,0 +1,22 @@
+from tests.support.audit import Case
+
+CASE = Case(
+    fires="trl/qwen3",
+    quiet="trl/qwen2_5",
+    mutant=[
+        (
+            "message.reasoning_content + '\\n</think>\\n\\n' }}",
+            "message.reasoning_content + ('\\n</think>\\n\\n' if loop.last else '</think>') }}",
+        )
+    ],
+    says="is written otherwise as soon as the result",
+    harmful=[
+        "{% for m in messages %}<|{{ m.role }}|>{% if loop.last and m.reasoning_content %}<think>"
+        "{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}<|end|>{% endfor %}",
+    ],
+    harmless=[
+        # Kept.
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning_content %}<think>"
+        "{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}<|end|>{% endfor %}",
+    ],
+)
