@@ -175,7 +175,8 @@ def audit_all(
     """
     entries: dict[int, Entry] = {}
     work = partial(_one, asked)
-    for done in spread(work, [job.path for job in jobs], seconds=seconds, processes=processes):
+    paths = [job.path for job in jobs]
+    for done in spread(work, paths, seconds=seconds, processes=processes, prepare=_prepare):
         entry = Entry(jobs[done.index].name, done.result, done.error, done.seconds)
         entries[done.index] = entry
         if progress is not None:
@@ -195,6 +196,15 @@ def audit_one(name: str, source: object, asked: Asked) -> Entry:
 
 def _one(asked: Asked, path: str) -> Report:
     return asked.audit(path)
+
+
+def _prepare() -> None:
+    """Load what every audit needs."""
+    from rolecall.audit.rules import rules
+    from rolecall.template.template import Template
+
+    rules()
+    Template.from_text("{{ messages }}")
 
 
 @cache

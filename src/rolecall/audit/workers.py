@@ -36,7 +36,12 @@ def cores() -> int:
 
 
 def spread(
-    work: Callable[[str], T], given: Sequence[str], *, seconds: float, processes: int | None = None
+    work: Callable[[str], T],
+    given: Sequence[str],
+    *,
+    seconds: float,
+    processes: int | None = None,
+    prepare: Callable[[], object] | None = None,
 ) -> Iterator[Done[T]]:
     """Do a piece of work for each of several strings; what is done first comes first.
 
@@ -46,9 +51,10 @@ def spread(
         given: The strings.
         seconds: Wall-clock time for each. A process that needs more is killed.
         processes: How many; None is one a core.
+        prepare: What each process does first, on no one's time.
     """
     waiting = list(enumerate(given))[::-1]
-    crew = [_Worker(work) for _ in range(min(processes or cores(), len(given)))]
+    crew = [_Worker(work, prepare) for _ in range(min(processes or cores(), len(given)))]
     try:
         while crew:
             crew = [member for member in crew if waiting or member.busy or member.starting]
@@ -62,7 +68,7 @@ def spread(
                 if member.gone:
                     crew.remove(member)
                     if waiting:
-                        crew.append(_Worker(work))
+                        crew.append(_Worker(work, prepare))
     finally:
         for member in crew:
             member.kill()
@@ -87,11 +93,11 @@ def _ready(crew: Sequence[_Worker[T]], seconds: float) -> Iterable[_Worker[T]]:
 class _Worker(Generic[T]):
     """A process that does one piece of work after the other."""
 
-    def __init__(self, work: Callable[[str], T]) -> None:
+    def __init__(self, work: Callable[[str], T], prepare: Callable[[], object] | None) -> None:
         # A fork would copy the threads of a progress bar, half of them.
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+        self.process = context.Process(target=_serve, args=(work, prepare, theirs), daemon=True)
         self.process.start()
         theirs.close()
         self.starting = True
@@ -145,10 +151,14 @@ class _Worker(Generic[T]):
         self.pipe.close()
 
 
-def _serve(work: Callable[[str], Any], pipe: Connection) -> None:
+def _serve(
+    work: Callable[[str], Any], prepare: Callable[[], object] | None, pipe: Connection
+) -> None:
     """What a worker's process runs."""
     # Ctrl-C reaches every process of a terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if prepare is not None:
+        prepare()
     with suppress(EOFError, OSError):
         pipe.send(("ready", None))
         while True:
