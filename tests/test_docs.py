@@ -5,6 +5,7 @@ import doctest
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,14 +27,20 @@ def block(text: str, kind: str) -> str:
     return found + "\n"
 
 
-def run_examples(name: str) -> None:
-    """Run the Python examples of a page, all in one session."""
+def run_examples(name: str, paths: Mapping[str, Path] | None = None) -> None:
+    """Run the Python examples of a page, all in one session.
+
+    `paths` are those that stand on the page for some of the reader's.
+    """
     text = (DOCS / name).read_text(encoding="utf-8")
     examples = "\n".join(body for kind, body in blocks(text) if kind == "python")
     if PLACEHOLDER in examples:
         examples = examples.replace(PLACEHOLDER, repr(str(tokenizer_file("qwen3"))))
     # The folder holds tokenizer_config.json too, with Qwen3's own template.
     examples = examples.replace('"path/to/model"', repr(str(tokenizer_file("qwen3").parent)))
+    for shown, path in (paths or {}).items():
+        assert f'"{shown}"' in examples
+        examples = examples.replace(f'"{shown}"', repr(str(path)))
     test = doctest.DocTestParser().get_doctest(examples, {}, name, name, 0)
     assert test.examples, f"{name} shows no Python"
     report: list[str] = []
