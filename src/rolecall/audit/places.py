@@ -66,4 +66,8 @@ def has_place_for_tools(probe: Probe) -> bool:
     """Whether the template writes schemas of tools, or calls of them, anywhere."""
     if probe.takes_tools or probe.takes_calls:
         return True
-    return tool_loop(probe).reached(1, "tool_calls")
+    if tool_loop(probe).reached(1, "tool_calls"):
+        return True
+    # Some write a call only where there is nothing else in the message.
+    bare = with_tools(probe, [user(), calling(city_call(probe), content=None)])
+    return bare.reached(1, "tool_calls[0].function")
