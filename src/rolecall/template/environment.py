@@ -17,6 +17,7 @@ from typing import Any, NoReturn, cast
 
 import jinja2
 import jinja2.ext
+import jinja2.runtime
 from jinja2 import nodes, sandbox
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.parser import Parser
@@ -88,14 +89,22 @@ class Generator(CodeGenerator):
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
         if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
             super()._output_child_pre(node, frame, finalize)
+            self.write("environment.sized(")
         else:
             self.write("environment.written(")
 
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
+    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
         if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
-            super().visit_Concat(node, frame)
-            return
-        self.write("environment.str_join((")
+            self.write(")")
+        super()._output_child_post(node, frame, finalize)
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
+        join = "environment.str_join"
+        if frame.eval_ctx.volatile:
+            join = f"(environment.markup_join if context.eval_ctx.volatile else {join})"
+        elif frame.eval_ctx.autoescape:
+            join = "environment.markup_join"
+        self.write(f"{join}((")
         for part in node.nodes:
             self.visit(part, frame)
             self.write(", ")
@@ -247,6 +256,12 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
         """What ``~`` makes of its operands."""
         return Traced().join(to_text(value) for value in values)
 
+    def markup_join(self, values: Sequence[Any]) -> str:
+        """What ``~`` makes of its operands where strings are escaped."""
+        size = sum(len(x) if isinstance(x, str) else len(to_text(x)) for x in values)
+        meter().characters(size)
+        return counted(jinja2.runtime.markup_join(values))
+
     def written(self, value: Any) -> str:
         """A value as it is written, with the message whose turn is being written."""
         text = to_text(value)
@@ -294,7 +309,7 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
                 return self._item(obj, argument)
         elif isinstance(argument, (list, tuple, dict)):
             meter().measure(argument)
-        return super().getitem(obj, argument)
+        return super().getitem(obj, cast("Any", argument))
 
     def _item(self, obj: Any, key: str) -> Any:
         """What a plain value answers, which has no such attribute."""
@@ -315,7 +330,7 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
         elif isinstance(left, (str, bytes)):
             check_percent(left, right)
             left = kept(left)
-        return kept(_OPERATORS[operator](left, right))
+        return counted(_OPERATORS[operator](left, right))
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         # The names are Jinja's: an argument may be called `self`.
@@ -326,16 +341,15 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         wrapped = super().wrap_str_format(value)
-        form = getattr(value, "__self__", None)
         if wrapped is None:
             return None
 
         def write(*args: Any, **kwargs: Any) -> str:
-            traced = None
+            traced: str | None = None
             try:
                 given = ((), args[0]) if value.__name__ == "format_map" else (args, kwargs)
                 # This first, for its limits.
-                traced = _Formatter(self).write(form, *given)
+                traced = _Formatter(self).write(value.__self__, *given)
             except TemplateLimit:
                 raise
             except Exception:
@@ -344,7 +358,7 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
             if isinstance(text, Markup):
                 return text
             text = str.__str__(text)
-            return traced if traced == text else Traced(text, unknown(len(text)))
+            return Traced(text, unknown(len(text))) if traced != text else cast("str", traced)
 
         return update_wrapper(write, value)
 
@@ -364,7 +378,11 @@ _WIDE = frozenset(
 )
 """Methods of strings, bytes and numbers that write as much as they are told to."""
 
-_OWNERS = (str, bytes, int, float, list, tuple, dict, type({}.keys()), type({}.items()))
+_EMPTY: dict[Any, Any] = {}
+_OWNERS: tuple[type[Any], ...] = (
+    *(str, bytes, int, float, list, tuple, dict),
+    *(type(_EMPTY.keys()), type(_EMPTY.items())),
+)
 
 
 def _check_call(method: Any, arguments: tuple[Any, ...]) -> None:
@@ -435,7 +453,7 @@ def _message_of(item: Any) -> int | None:
 
 
 def _raise_exception(message: Any) -> NoReturn:
-    raise RaisedByTemplate(message)
+    raise RaisedByTemplate(sized(message))
 
 
 def _strftime_now(format: str) -> str:
@@ -451,7 +469,8 @@ class _TemplateDict:
     """``dict`` as a template may use it: to be called, and ``dict.fromkeys``."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
-        return dict(*args, **kwargs)
+        sized([*args, kwargs])  # its keys are hashed
+        return counted(dict(*args, **kwargs))
 
     def fromkeys(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         """As `dict.fromkeys`."""

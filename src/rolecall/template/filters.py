@@ -16,7 +16,7 @@ from jinja2.filters import FILTERS as DEFAULT_FILTERS  # pyright: ignore[reportU
 from jinja2.filters import make_attrgetter
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
-from jinja2.tests import TESTS as DEFAULT_TESTS  # pyright: ignore[reportUnknownVariableType]
+from jinja2.tests import TESTS as JINJA_TESTS  # pyright: ignore[reportUnknownVariableType]
 from markupsafe import Markup, soft_str
 
 from rolecall.template.traced import (
@@ -32,6 +32,7 @@ from rolecall.template.traced import (
 )
 from rolecall.template.written import indented, joined, to_json, to_text
 
+_TESTS: dict[str, Callable[..., Any]] = dict(JINJA_TESTS)  # pyright: ignore[reportUnknownArgumentType]
 _JINJA: dict[str, Callable[..., Any]] = dict(DEFAULT_FILTERS)  # pyright: ignore[reportUnknownArgumentType]
 
 
@@ -137,8 +138,7 @@ def _wordcount(s: str) -> int:
 
 
 def _round(value: Any, precision: int = 0, method: Any = "common") -> Any:
-    if isinstance(precision, int):
-        meter().power(10, abs(precision))
+    meter().power(10, abs(precision))
     return _JINJA["round"](value, precision, method)
 
 
@@ -234,7 +234,6 @@ _SHALLOW = frozenset(
         "d",
         "default",
         "first",
-        "groupby",
         "items",
         "last",
         "length",
@@ -252,10 +251,8 @@ _SHALLOW = frozenset(
 )
 """Filters that look at no more than the items of what they are given."""
 
-_COMPARING = frozenset(DEFAULT_TESTS) - {  # pyright: ignore[reportUnknownArgumentType]
-    name
-    for name, test in DEFAULT_TESTS.items()
-    if test.__name__.startswith("test_")  # pyright: ignore
+_COMPARING = frozenset(_TESTS) - {  # pyright: ignore[reportUnknownArgumentType]
+    name for name, test in _TESTS.items() if test.__name__.startswith("test_")
 } | {"in"}
 """Tests that compare."""
 
@@ -268,7 +265,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
 """Every filter by name, for the environment."""
 
 TESTS: dict[str, Callable[..., Any]] = {
-    name: _followed(found, deep=name in _COMPARING)
-    for name, found in DEFAULT_TESTS.items()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    name: _followed(found, deep=name in _COMPARING) for name, found in _TESTS.items()
 }
 """Every test by name, for the environment."""

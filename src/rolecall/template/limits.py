@@ -32,7 +32,7 @@ class Limits:
     """Values that hold each other, one within the other."""
     runs: int = 500_000
     """Changes of origin in one string."""
-    memory: int = 500_000_000
+    memory: int = 400_000_000
     """Bytes by which the process may grow."""
     digits: int = 4_000
     """Digits of a number."""
@@ -184,14 +184,23 @@ class Meter:
         raise TemplateLimit(f"the template makes {what}; the limit is {limit}")
 
 
-_BETWEEN = 32_000_000
+_BETWEEN = 16_000_000
 """Bytes between two looks at the memory."""
 
 _STEPS = 2_000_000_000
 """Bytes that may be copied again and again: about a second."""
 
 _SINGLE = (int, float, type(None))
-_HOLDING = (list, tuple, set, frozenset, type({}.keys()), type({}.values()), type({}.items()))
+_EMPTY: dict[Any, Any] = {}
+_HOLDING: tuple[type[Any], ...] = (
+    list,
+    tuple,
+    set,
+    frozenset,
+    type(_EMPTY.keys()),
+    type(_EMPTY.values()),
+    type(_EMPTY.items()),
+)
 
 
 def _within(value: object) -> Iterable[Any]:
@@ -200,7 +209,7 @@ def _within(value: object) -> Iterable[Any]:
         attributes = object.__getattribute__(value, "_Namespace__attrs")
     except AttributeError:
         return ()
-    return (attributes,) if isinstance(attributes, dict) else ()
+    return (attributes,)
 
 
 def _resident() -> int | None:

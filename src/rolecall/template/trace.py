@@ -111,13 +111,18 @@ class Program:
         """
         inputs: dict[tuple[int | None, str], str] = {}
         values: dict[str, Any] = {name: of_token(text, name) for name, text in tokens.items()}
-        for name, value in options.items():
-            values[name] = traced(value, None, f"options.{name}", inputs)
-        values["messages"] = [
-            traced(message, index, "", inputs) for index, message in enumerate(messages)
-        ]
-        for name, given in (("tools", tools), ("documents", documents)):
-            values[name] = None if given is None else traced(given, None, name, inputs)
+        given: dict[str, Any] = {f"options.{name}": value for name, value in options.items()}
+        given |= {"tools": tools, "documents": documents}
+        try:
+            for name, value in given.items():
+                values[name.removeprefix("options.")] = traced(value, None, name, inputs)
+            values["messages"] = [
+                traced(message, index, "", inputs) for index, message in enumerate(messages)
+            ]
+        except RecursionError:
+            raise TemplateLimit(
+                f"{self.name}: the messages or tools hold values too deep within each other"
+            ) from None
         used = Meter(limits, now)
         before = METER.set(used)
         try:
@@ -134,6 +139,7 @@ class Program:
                 size += len(piece)
                 used.characters(size)
                 pieces.append(piece)
+            written = Traced().join(pieces)
         except TemplateLimit as error:
             raise TemplateLimit(f"{self.name}: {error}") from None
         except RecursionError:
@@ -156,7 +162,7 @@ class Program:
                 kind,
                 by_template=False,
             ) from None
-        return _trace(Traced().join(pieces), inputs)
+        return _trace(written, inputs)
 
 
 def _trace(written: str, inputs: Inputs) -> Trace:

@@ -6,6 +6,7 @@ not followed gives a plain `str`, whose characters count as unknown: never as th
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import re
 from bisect import bisect_left, bisect_right
@@ -145,6 +146,9 @@ class Traced(str):
         if step == -1:
             between = cut(self._runs, min(end, start) + 1, start + 1)
             return Traced(text, merge(_moved(run) for run in reversed(between)))
+        if len(self._runs) == 1:
+            return Traced(text, merge((Run(len(text), self._runs[0].origin, -1),)))
+        meter().items(len(text))
         ruler = Ruler(self._runs)
         picked = (ruler.cut(at, at + 1)[0] for at in range(start, end, step))
         return Traced(text, merge(_moved(run) for run in picked))
@@ -388,7 +392,7 @@ def counted(value: Any) -> Any:
     elif isinstance(value, (list, tuple, dict)):
         used = meter()
         used.items(len(value))  # type: ignore[reportUnknownArgumentType]
-        used.spend(8 * len(value))  # type: ignore[reportUnknownArgumentType]
+        used.spend((100 if isinstance(value, dict) else 8) * len(value))  # type: ignore[reportUnknownArgumentType]
     elif isinstance(value, (bytes, Markup)):
         used = meter()
         used.characters(len(value))
@@ -659,7 +663,8 @@ def traced(value: Any, message: int | None, field: str, inputs: dict[Any, str]) 
     """A copy of the caller's value, every string in it with its origin.
 
     Args:
-        value: JSON: strings, numbers, lists, objects.
+        value: JSON: strings, numbers, lists, objects. Of anything else the template sees plain
+            data, or the name of its type.
         message: The message it belongs to.
         field: What to call it; fields within add ``.key`` or ``[0]``, keys add ``{key}``.
         inputs: Receives ``(message, field)`` to text of every string.
@@ -672,19 +677,46 @@ def traced(value: Any, message: int | None, field: str, inputs: dict[Any, str]) 
     origin = Origin("caller", message, field)
     made: Any = value
     if isinstance(value, int):
-        made = TracedInt(value)
+        made = TracedInt(int.__int__(value))
     elif isinstance(value, float):
-        made = TracedFloat(value)
+        made = TracedFloat(float.__float__(value))
     elif isinstance(value, Mapping):
         made = TracedDict()
         for key, item in cast("Mapping[Any, Any]", value).items():
             inner = f"{field}.{key}" if field else str(key)
-            own = of_caller(key, message, f"{field}{{{key}}}") if isinstance(key, str) else key
+            own = key if isinstance(key, (str, int, float, type(None))) else _placeholder(key)
+            if isinstance(own, str):
+                own = of_caller(str.__str__(own), message, f"{field}{{{own}}}")
             made[own] = traced(item, message, inner, inputs)
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, list):
         items = cast("Sequence[Any]", value)
         made = TracedList(traced(x, message, f"{field}[{n}]", inputs) for n, x in enumerate(items))
+    elif isinstance(value, tuple):
+        pairs = enumerate(cast("Sequence[Any]", value))
+        return tuple(traced(x, message, f"{field}[{n}]", inputs) for n, x in pairs)
     else:
-        return value
+        return _of_object(value, message, field, inputs)
     made._origin = origin
     return made
+
+
+def _of_object(value: Any, message: int | None, field: str, inputs: dict[Any, str]) -> Any:
+    """What a template sees of an object: plain data, as transformers hands it over."""
+    kinds = cast("type[Any]", type(value)).__mro__
+    if any(kind.__module__ == "numpy" and kind.__name__ == "generic" for kind in kinds):
+        plain: Any = value.item()
+        known = type(plain) in (str, int, float, bool)
+        return traced(plain, message, field, inputs) if known else _placeholder(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
+        return traced(fields, message, field, inputs)
+    dump: Any = getattr(value, "model_dump", None)
+    if callable(dump):
+        return traced(dump(), message, field, inputs)
+    return _placeholder(value)
+
+
+def _placeholder(value: object) -> Traced:
+    """The name of an object's type: its methods are not for a template to call."""
+    text = f"<{type(value).__name__}>"
+    return Traced(text, unknown(len(text)))

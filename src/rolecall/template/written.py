@@ -21,6 +21,7 @@ from rolecall.template.traced import (
     meter,
     origin_of,
     runs_of,
+    sized,
     unknown,
 )
 
@@ -46,7 +47,7 @@ def to_text(value: Any) -> str:
         meter().measure(value)
         text = str(value)  # type: ignore[reportUnknownArgumentType]
         return _joined(text, _representation(value, _printed(value)))
-    text = str(value)
+    text = str(sized(value))
     origin = origin_of(value)
     if origin is not None and isinstance(value, (int, float)):
         return Traced(text, (Run(len(text), origin, -1),))
