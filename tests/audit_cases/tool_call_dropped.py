@@ -9,7 +9,7 @@ CASE = Case(
             "{%- for call in ([] if message.content else message.tool_calls or []) %}",
         )
     ],
-    says="A tool call beside text is dropped",
+    says="A tool call beside text is dropped unless its content is null.",
     harmless=[
         # Calls are refused, which loses nothing in silence.
         "{% for m in messages %}{% if m.tool_calls or m.role == 'tool' %}"

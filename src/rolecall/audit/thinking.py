@@ -25,7 +25,7 @@ def tags(probe: Probe) -> tuple[str, str]:
 
 
 def field(probe: Probe) -> str | None:
-    """The field of the last answer in which reasoning arrives without any option, if there is one."""
+    """The field in which reasoning of a last answer arrives without any option, or None."""
     for name in FIELDS:
         if probe.run([user(), assistant(**{name: REASONING})]).reached(1, name):
             return name

@@ -51,44 +51,37 @@ def check(probe: Probe) -> Iterator[Evidence]:
         return
     made = city_call(probe)
     tried: list[tuple[str, list[Wire], bool]] = [
-        ("A tool call is dropped", [user(), calling(made), result()], True),
-        ("A tool call is dropped", [user(), calling(made)], False),
-        ("A tool call beside text is dropped", [user(), calling(made, content=TEXT)], False),
-        (
-            "A tool call beside null content is dropped",
-            [user(), calling(made, content=None)],
-            False,
-        ),
-        (
-            "A tool call of an earlier turn is dropped",
-            [user(), calling(made), result(), assistant(), again()],
-            True,
-        ),
+        ("", [user(), calling(made), result()], True),
+        ("", [user(), calling(made)], False),
+        (" beside text", [user(), calling(made, content=TEXT)], False),
+        (" beside null content", [user(), calling(made, content=None)], False),
+        (" of an earlier turn", [user(), calling(made), result(), assistant(), again()], True),
     ]
-    for fault, messages, prompted in tried:
+    for which, messages, prompted in tried:
         options = {"add_generation_prompt": True} if prompted else {}
         shown = with_tools(probe, messages, **options)
-        if not shown.ok or not shown.reached(0):
-            continue
         name, arguments = shown.reached(1, NAME), shown.reached(1, ARGUMENTS)
-        if name and arguments:
+        if not shown.ok or not shown.reached(0) or (name and arguments):
             continue
-        said = fault
+        severity: Severity | None = None
         if name:
-            said = fault.replace("A tool call", "The arguments of a tool call")
-            said = said.replace(" is dropped", " are dropped")
+            said = f"The arguments of a tool call{which} are dropped"
         elif arguments:
-            said = fault.replace("A tool call", "The name of the function of a tool call")
-        # Ids that such a model makes tell the function's name, those of other programs do not.
-        instead = arguments and shown.reached(1, "tool_calls[0].id")
-        if instead:
-            said += ", and its id stands there instead"
+            said = f"The function of a tool call{which} is dropped"
+            if shown.reached(1, "tool_calls[0].id"):
+                # Ids that such a model makes tell the function, those of other programs do not.
+                said += ", and its id stands there instead"
+                severity = "warning"
+        else:
+            said = f"A tool call{which} is dropped"
+            null = with_tools(probe, [user(), calling(made, content=None)])
+            said += " unless its content is null" if null.reached(1, NAME) else ""
         yield Evidence(
             f"{said}.",
             shown,
             span=shown.turn(1) or shown.gap(1),
             expected="The name of the function and its arguments stand in the assistant's turn.",
-            severity="warning" if instead else None,
+            severity=severity,
         )
         return
 
