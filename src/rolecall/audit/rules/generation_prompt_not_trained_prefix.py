@@ -38,6 +38,7 @@ from rolecall.audit.messages import REASONING, assistant, call, calling, result,
 from rolecall.audit.outcome import Outcome
 from rolecall.audit.probe import Probe
 from rolecall.audit.rule import Evidence
+from rolecall.audit.thinking import FIELDS, field
 
 SEVERITY: Severity = "warning"
 KIND: Kind = "breaks"
@@ -59,7 +60,9 @@ def check(probe: Probe) -> Iterator[Evidence]:
     # The generation prompt is shown whole, if the difference lies in it.
     added = len(prompt.text) - len(probe.generation_prompt or "")
     begin = min(same, added) if same >= added else same
-    replied = full.place(1, FIELDS[name])
+    replied = min(
+        (place for kind in PARTS if (place := full.place(1, kind)) is not None), default=None
+    )
     end = same + 20 if replied is None else max(replied[0], same)
     # A model that is made to reason gives no reply without reasoning.
     reasons = name == PLAIN and any(one == REASONED for one, _, _ in tried)
@@ -77,7 +80,7 @@ def check(probe: Probe) -> Iterator[Evidence]:
 PLAIN = "a plain reply"
 REASONED = "a reply with reasoning"
 CALL = "a tool call"
-FIELDS = {PLAIN: "content", REASONED: "reasoning_content", CALL: "tool_calls"}
+PARTS = (*FIELDS, "content", "tool_calls")
 
 
 def _tried(probe: Probe) -> list[tuple[str, Outcome, Outcome]]:
@@ -86,8 +89,9 @@ def _tried(probe: Probe) -> list[tuple[str, Outcome, Outcome]]:
     plain = answered(probe)
     if plain.reached(1):
         found.append((PLAIN, probe.hello, plain))
-    reasoned = probe.run([user(), assistant(reasoning_content=REASONING)])
-    if reasoned.reached(1, "reasoning_content"):
+    name = field(probe)
+    if name is not None:
+        reasoned = probe.run([user(), assistant(**{name: REASONING})])
         found.append((REASONED, probe.hello, reasoned))
     if probe.takes_tools and probe.takes_calls:
         tools = [weather()]

@@ -64,11 +64,16 @@ def check(probe: Probe) -> Iterator[Evidence]:
     same = parting(probe, first.text[:end], later.text)
     also = " and ".join(one for one, *_ in changed[1:])
     also = f", as is {also}" if also else ""
+    gone = _gone(first.text[same:end], later.text[same:])
+    if gone:
+        how, span = f"{quoted(gone, 80)} is gone", (same, same)
+    else:
+        was, now = first.text[same:end], later.text[same : same + 40]
+        how, span = f"{quoted(was, 40)} becomes {quoted(now, 40)}", (same, same + len(now))
     yield Evidence(
-        f"As the conversation goes on, {what} is written otherwise{also}: "
-        f"{quoted(first.text[same:end], 40)} becomes {quoted(later.text[same : same + 40], 40)}.",
+        f"As the conversation goes on, {what} is written otherwise{also}: {how}.",
         later,
-        span=(same, min(len(later.text), same + end - same)),
+        span=span,
         expected=f"What was written before stands unchanged: {quoted(first.text[same:end])}.",
     )
 
@@ -94,6 +99,12 @@ def _tried(probe: Probe) -> list[tuple[str, Outcome, Outcome, int]]:
             later = probe.run([user(), called, result()], tools=tools, add_generation_prompt=True)
             found.append(("a tool call", first, later, _end(first, 1, "tool_calls")))
     return found
+
+
+def _gone(was: str, now: str) -> str:
+    """What stood before, if what followed it still follows; else nothing."""
+    kept = next((at for at in range(1, len(was)) if now.startswith(was[at:])), 0)
+    return was[:kept]
 
 
 def _end(outcome: Outcome, message: int, field: str = "content") -> int:

@@ -43,51 +43,61 @@ from rolecall.audit.messages import (
 from rolecall.audit.outcome import Outcome
 from rolecall.audit.probe import Probe
 from rolecall.audit.rule import Evidence
+from rolecall.audit.thinking import FIELDS, field, inline
 
 SEVERITY: Severity = "note"
 KIND: Kind = "breaks"
 
-FIELD = "reasoning_content"
-
 
 def check(probe: Probe) -> Iterator[Evidence]:
     """Report a tool loop in which reasoning changes, or else two questions."""
-    for where, severity, first, later, field in _tried(probe):
-        place, ends = first.place(1, FIELD), first.place(1, field)
-        if place is None or ends is None or not later.ok:
+    for where, severity, first, later, thought, said in _tried(probe):
+        place, ends = first.place(1, thought), first.place(1, said)
+        if place is None or ends is None or not later.ok or first.missing(1, thought):
             continue
         end = max(place[1], ends[1])
         if later.text.startswith(first.text[:end]):
             continue
         same = parting(probe, first.text[:end], later.text)
-        what = "is written otherwise" if later.reached(1, FIELD) else "is taken out"
+        gone = not later.reached(1, thought) or bool(later.missing(1, thought))
+        # In the content reasoning changes with everything else, which is the other rule's.
+        if not gone and thought == said:
+            continue
+        what = "is taken out" if gone else "is written otherwise"
         yield Evidence(
             f"The reasoning of a reply {what} as soon as {where}.",
             later,
-            span=(same, same) if not later.reached(1, FIELD) else later.place(1, FIELD),
+            span=(same, same) if gone else later.place(1, thought),
             expected=f"What was written before stands unchanged: {quoted(first.text[same:end])}.",
             severity=severity,
         )
         return
 
 
-def _tried(probe: Probe) -> Iterator[tuple[str, Severity, Outcome, Outcome, str]]:
+def _tried(probe: Probe) -> Iterator[tuple[str, Severity, Outcome, Outcome, str, str]]:
+    """What follows, how grave it is, first and later, and the fields of reasoning and answer."""
+    name = field(probe) or FIELDS[0]
     if probe.takes_tools and probe.takes_calls:
         arguments = probe.arguments({"city": "Lima"})
-        called = calling(call(arguments=arguments), reasoning_content=REASONING)
+        called = calling(call(arguments=arguments), **{name: REASONING})
         tools = [weather()]
         yield (
             "the result of its tool call follows",
             "warning",
             probe.run([user(), called], tools=tools),
             probe.run([user(), called, result()], tools=tools, add_generation_prompt=True),
+            name,
             "tool_calls",
         )
-    reasoned = assistant(reasoning_content=REASONING)
-    yield (
-        "another question follows",
-        "note",
-        probe.run([user(), reasoned]),
-        probe.run([user(), reasoned, again()], add_generation_prompt=True),
-        "content",
-    )
+    for reasoned, thought in (
+        (assistant(**{name: REASONING}), name),
+        (assistant(inline(probe, "Good day to you.")), "content"),
+    ):
+        yield (
+            "another question follows",
+            "note",
+            probe.run([user(), reasoned]),
+            probe.run([user(), reasoned, again()], add_generation_prompt=True),
+            thought,
+            "content",
+        )
