@@ -12,7 +12,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from functools import partial
+from functools import partial, wraps
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple, SupportsIndex, cast
 
@@ -104,7 +104,7 @@ class Traced(str):
 
     def __mul__(self, times: SupportsIndex, /) -> str:
         if not hasattr(times, "__index__"):
-            return NotImplemented
+            raise TypeError(_NO_NUMBER.format(type(times).__name__))
         meter().product(self, times)
         text = super().__mul__(times)
         if len(self._runs) == 1 and self._runs[0].at < 0:
@@ -113,7 +113,10 @@ class Traced(str):
         meter().changes(len(self._runs) * max(operator.index(times), 0))
         return Traced(text, merge(self._runs * max(operator.index(times), 0)))
 
-    __rmul__ = __mul__  # type: ignore[assignment]
+    def __rmul__(self, times: SupportsIndex, /) -> str:
+        if isinstance(times, (list, tuple, bytes)):
+            raise TypeError(_NO_NUMBER.format("str"))  # the other one is the sequence
+        return self * times
 
     def join(self, iterable: Iterable[str], /) -> str:
         pieces = list(iterable)
@@ -305,13 +308,16 @@ class Traced(str):
         return self._changed(super().title(), str.title)
 
     def translate(self, table: Any, /) -> str:
-        # Each character becomes what the table says of it, whatever stands beside it.
-        return self._changed(super().translate(table), lambda text: text.translate(table))
+        text = super().translate(table)
+        # What stands in the table may be the caller's.
+        return Traced(text, self._runs if text == self else unknown(len(text)))
 
     def expandtabs(self, tabsize: SupportsIndex = 8) -> str:
         meter().characters(len(self) + super().count("\t") * max(int(tabsize), 0))
         text = super().expandtabs(tabsize)
-        return Traced(text, self._runs) if len(text) == len(self) else text
+        if text == self:
+            return Traced(text, self._runs)
+        return Traced(text, unknown(len(text)))
 
     def center(self, width: SupportsIndex, fillchar: str = " ", /) -> str:
         meter().characters(int(width))
@@ -349,6 +355,28 @@ class Traced(str):
         except (LookupError, TypeError, ValueError, OverflowError):
             runs = unknown(len(text))  # a spelling of its own that `%` understands all the same
         return Traced(text, runs)
+
+
+_NO_NUMBER = "can't multiply sequence by non-int of type '{}'"
+
+
+def _in_own_words(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, whose errors are those of `str`."""
+
+    @wraps(method)
+    def run(self: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except (TypeError, ValueError, OverflowError):
+            getattr(str, name)(str.__str__(self), *args, **kwargs)
+            raise
+
+    return run
+
+
+for _name, _method in list(vars(Traced).items()):
+    if not _name.startswith("_") and hasattr(str, _name):
+        setattr(Traced, _name, _in_own_words(_name, _method))
 
 
 def _joins(other: object) -> bool:
