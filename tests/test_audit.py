@@ -64,6 +64,7 @@ def test_a_report_is_json_with_stable_keys() -> None:
         "failures",
         "unread",
         "assumed",
+        "unasked",
     ]
     assert report["template"] == "clean"
     first = report["findings"][0]

@@ -82,6 +82,7 @@ def audit(
         ),
         failures=tuple(failures),
         unread=next((probe.unread for probe in probes if probe.unread), ""),
+        unasked={name: why for probe in probes for name, why in probe.unasked.items()},
         assumed=assumed,
     )
 

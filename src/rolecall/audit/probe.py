@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rolecall.template.source import Source
     from rolecall.template.template import Template
 
-LIMITS = Limits(seconds=1.0, characters=2_000_000)
+LIMITS = Limits(seconds=3.0, characters=2_000_000)
 """What one probe may use: the conversations are small."""
 
 MOST_LIMITS = 2
@@ -65,6 +65,8 @@ class Probe:
         """Conversations that had to be stopped."""
         self.unread = ""
         """Why there are no ids to read, once a rule asked for the tokenizer."""
+        self.unasked: dict[str, str] = {}
+        """Other engines that a rule wanted to ask and could not, and why."""
         self._tokenizer = tokenizer
         self._beside = beside
         self._cache: dict[str, Outcome] = {}

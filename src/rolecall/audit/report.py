@@ -57,6 +57,8 @@ class Report:
     failures: tuple[Failure, ...] = ()
     unread: str = ""
     """Why rules that read ids had nothing to read; empty where they had."""
+    unasked: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Other engines that could not be asked, and why; the rules about them were quiet."""
     assumed: Mapping[str, str] = field(default_factory=dict[str, str])
     """Tokens that the template asks for and no file tells, with what stood in for them."""
 
@@ -92,6 +94,7 @@ class Report:
             "failures": [failure.to_json() for failure in self.failures],
             "unread": self.unread,
             "assumed": dict(self.assumed),
+            "unasked": dict(self.unasked),
         }
 
 
