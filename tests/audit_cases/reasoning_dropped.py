@@ -33,6 +33,7 @@ CASE = Case(
         "<think>{{ m.reasoning }}</think>{% endif %}{{ m.content }}"
         "{{ m.tool_calls | tojson if m.tool_calls else '' }}{% endfor %}",
         # There is no place for it: a note.
+        "{% for m in messages %}[{{ m.role }}]{{ m.content | trim }}{% endfor %}",
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}",
     ],
 )
