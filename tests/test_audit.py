@@ -407,3 +407,21 @@ def test_no_rule_fails_on_a_published_template_and_every_finding_is_true(name: s
     report: Report = audit(one)
     rule_names(report)
     check_findings(report, one)
+
+
+def test_an_end_token_that_the_models_own_settings_leave_out_is_a_warning(tmp_path: Path) -> None:
+    config = {
+        "chat_template": CLEAN.replace("{{ eos_token }}", "<|im_end|>"),
+        "eos_token": "<|endoftext|>",
+        "added_tokens_decoder": {"7": {"content": "<|endoftext|>", "special": True}},
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    def severity() -> list[str]:
+        found = audit(tmp_path, rules=["end-of-turn-not-stop"]).findings
+        return [finding.severity for finding in found]
+
+    assert severity() == ["note"]
+    settings = tmp_path / "generation_config.json"
+    settings.write_text(json.dumps({"eos_token_id": 7}), encoding="utf-8")
+    assert severity() == ["warning"]

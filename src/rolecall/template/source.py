@@ -109,6 +109,8 @@ class Source:
     """What `rolecall.tokenizer` takes, or None where there is no tokenizer beside the template."""
     add_bos: bool | None = None
     """Whether the tokenizer puts ``bos_token`` before a text by itself; None where unknown."""
+    ends_read: bool = False
+    """Whether `eos` is what the model's own settings say, not its tokenizer's alone."""
     chosen: str | None = None
     """The template to use where nobody asks for another; None leaves it to the rule."""
 
@@ -335,7 +337,8 @@ def _beside(
     added = _added(config, engine)
     eos = dict.fromkeys([tokens["eos_token"]] if tokens.get("eos_token") else [])
     vocabulary: dict[int, str] | None = None
-    for number in _end_ids(folder):
+    ends = list(_end_ids(folder))
+    for number in ends:
         if number not in added and vocabulary is None:
             vocabulary = _vocabulary(engine)
         token = added.get(number) or (vocabulary or {}).get(number)
@@ -350,6 +353,7 @@ def _beside(
         added=tuple(added[number] for number in sorted(added)),
         tokenizer=folder if has_tokenizer else None,
         add_bos=_adds_bos(config, engine, tokens.get("bos_token")),
+        ends_read=bool(ends),
     )
 
 
@@ -542,6 +546,7 @@ def _of_gguf(path: Path) -> Source:
         added=added,
         tokenizer=path if vocabulary else None,
         add_bos=add_bos if isinstance(add_bos, bool) else None,
+        ends_read=bool(ends),
     )
 
 
@@ -566,11 +571,13 @@ def _of_object(source: Any) -> Source:
     added = {number: str(listed[number]) for number in sorted(listed)}
     eos = dict.fromkeys([tokens["eos_token"]] if tokens.get("eos_token") else [])
     place = getattr(tokenizer, "name_or_path", None)
+    ends: list[int] = []
     if isinstance(place, str) and place and Path(place).is_dir():
-        for number in _end_ids(Path(place)):
-            text = added.get(number) or _piece(tokenizer, number)
-            if text:
-                eos[text] = None
+        ends = list(_end_ids(Path(place)))
+    for number in ends:
+        text = added.get(number) or _piece(tokenizer, number)
+        if text:
+            eos[text] = None
     return Source(
         name=name,
         templates=templates,
@@ -579,6 +586,7 @@ def _of_object(source: Any) -> Source:
         added=tuple(added.values()),
         tokenizer=tokenizer if hasattr(tokenizer, "backend_tokenizer") else None,
         add_bos=_begins_with_bos(tokenizer),
+        ends_read=bool(ends),
     )
 
 

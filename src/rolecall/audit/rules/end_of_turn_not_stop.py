@@ -60,7 +60,8 @@ def check(probe: Probe) -> Iterator[Evidence]:
     start, end = (place[1] + at for at in ending.span())
     named = " or ".join(map(repr, known))
     # Where the tokenizer alone was read, the model's own settings may name it.
-    alone = known == (probe.source.tokens.get("eos_token"),)
+    eos = probe.source.tokens.get("eos_token")
+    alone = known == (eos,) and not probe.source.ends_read
     unless = ", unless its generation_config.json names it" if alone else ""
     yield Evidence(
         f"The assistant's turn ends with {last!r}, and generation stops at {named} only{unless}.",
