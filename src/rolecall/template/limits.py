@@ -22,7 +22,7 @@ from rolecall.errors import TemplateLimit
 class Limits:
     """What one rendering may use."""
 
-    seconds: float = 5.0
+    seconds: float = 10.0
     """Wall-clock time."""
     characters: int = 20_000_000
     """Characters of the output, and of any string that is made on the way."""
