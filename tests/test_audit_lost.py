@@ -119,3 +119,10 @@ def test_the_loop_in_which_the_system_message_vanishes_is_shown() -> None:
         "assistant",
         "tool",
     ]
+
+
+@pytest.mark.parametrize("filter", ["trim", "upper", "lower", "capitalize", "string"])
+def test_a_list_that_a_filter_makes_text_of_is_printed_and_not_lost(filter: str) -> None:
+    jinja = LABELS.replace("m.content", f"m.content | {filter}")
+    report = audited(jinja, "list-content-printed", "list-content-dropped", "content-dropped")
+    assert [one.rule for one in report.findings] == ["list-content-printed"]

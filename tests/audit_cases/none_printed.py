@@ -20,6 +20,8 @@ CASE = Case(
         "None{% for m in messages %}[{{ m.role }}]{{ m.content or 'None' }}{% endfor %}",
     ],
     harmful=[
+        # A filter that makes text of it.
+        "{% for m in messages %}[{{ m.role }}]{{ m.content | trim }}{% endfor %}",
         "{% for m in messages %}[{{ m.name if m.name is defined else m.role }}]{{ m.content or '' }}"
         "{% endfor %}",
         "{% for m in messages %}[{{ m.role }}]{{ m.content or '' }}"

@@ -183,6 +183,17 @@ def _string(value: Any) -> str:
     return value if isinstance(value, str) else to_text(value)
 
 
+def _of_text(name: str) -> Callable[..., Any]:
+    """A filter of Jinja's that makes text of what it is given, and would lose where it is from."""
+    found = _JINJA[name]
+
+    @wraps(found)
+    def run(value: Any, *args: Any, **kwargs: Any) -> Any:
+        return found(_string(value), *args, **kwargs)
+
+    return run
+
+
 def _followed(filter: Callable[..., Any], *, deep: bool) -> Callable[..., Any]:
     """A filter that looks at the clock, and whose strings are followed.
 
@@ -207,6 +218,7 @@ def _followed(filter: Callable[..., Any], *, deep: bool) -> Callable[..., Any]:
 _OURS: dict[str, Callable[..., Any]] = {
     "tojson": to_json,
     "string": _string,
+    **{name: _of_text(name) for name in ("trim", "upper", "lower", "capitalize")},
     "indent": _indent,
     "join": _join,
     "title": _title,
