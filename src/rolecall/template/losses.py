@@ -72,13 +72,13 @@ def _message(
 
     role = message.get("role", "")
     content = message.get("content")
-    texts = {"content": content} if isinstance(content, str) else {}
-    if isinstance(content, list):
-        for number, part in enumerate(content):  # type: ignore[reportUnknownVariableType]
-            text = part.get("text") if isinstance(part, Mapping) else None  # type: ignore[reportUnknownMemberType]
-            if isinstance(text, str):
-                texts[f"content[{number}].text"] = text
-    for field, text in texts.items():
+    printed = _is_printed(trace, reached, index, content)
+    if printed:
+        detail = (
+            f"{name} writes the list of parts as Python prints it; give the content as a string"
+        )
+        gone("warning", "content-printed", "content", detail)
+    for field, text in ({} if printed else _texts(content)).items():
         places = reached.get((index, field), [])
         if text and not places:
             # Blank text says nothing that a model could miss.
@@ -112,6 +112,34 @@ def _message(
     return lost
 
 
+def _texts(content: object) -> dict[str, str]:
+    """The texts of a content by their fields."""
+    if isinstance(content, str):
+        return {"content": content}
+    texts: dict[str, str] = {}
+    for number, part in enumerate(_sequence(content)):
+        text = _mapping(part).get("text")
+        if isinstance(part, str):
+            texts[f"content[{number}]"] = part
+        elif isinstance(text, str):
+            texts[f"content[{number}].text"] = text
+    return texts
+
+
+def _is_printed(trace: Trace, reached: Reached, index: int, content: object) -> bool:
+    """Whether a list of parts stands in the output as Python spells it."""
+    if not _sequence(content):
+        return False
+    if any((index, field) in reached for field in _texts(content)):
+        return False
+    if (index, "content") in reached:
+        return True
+    # A filter that wants a string prints the list itself, and then nobody knows whose text it is.
+    spelled = repr(content)
+    unknown = (trace.text[s.start : s.end] for s in trace.spans if s.origin.kind == "unknown")
+    return any(spelled in text for text in unknown)
+
+
 def _call(name: str, reached: Reached, index: int, number: int, call: object) -> list[Lost]:
     field = f"tool_calls[{number}]"
     arrived = {key for message, key in reached if message == index and key.startswith(field)}
@@ -140,6 +168,11 @@ def _call(name: str, reached: Reached, index: int, number: int, call: object) ->
         )
         lost.append(Lost("warning", "arguments-double-encoded", index, inner, detail))
     return lost
+
+
+def _sequence(value: object) -> Sequence[object]:
+    """The value, or an empty list where it is none."""
+    return cast("Sequence[object]", value) if isinstance(value, (list, tuple)) else ()
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

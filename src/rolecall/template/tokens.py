@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 TOKEN_SHAPES = re.compile(
     r"<[|｜][^<>|｜\s]+[|｜]?>|<[^<>|｜\s]+[|｜]>"
@@ -23,7 +24,11 @@ def common_prefix(first: str, second: str) -> str:
 
 def control_pattern(control: Collection[str] | None) -> re.Pattern[str]:
     """Finds control tokens in what a template wrote: at each place the longest."""
-    if control is None:
-        return TOKEN_SHAPES
+    return TOKEN_SHAPES if control is None else _pattern(frozenset(control))
+
+
+@lru_cache(maxsize=16)
+def _pattern(control: frozenset[str]) -> re.Pattern[str]:
+    # A vocabulary may have thousands of them, and is asked for several times a rendering.
     longest = sorted(filter(None, control), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest)) or r"(?!)")
