@@ -3,17 +3,40 @@ a clean template on which it appears alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
 import pytest
 
 from rolecall.audit import Report, audit
 from rolecall.audit.probe import Probe
 from rolecall.audit.rules import rules
+from rolecall.engines import huggingface_js
 from rolecall.template.source import Source
 from rolecall.template.template import Template
 from tests.support import templates
 from tests.support.audit import Case, cases, check_findings, mutant, rule_names, template
 
 RULES = list(rules())
+
+
+def marks(rule: str, *names: str) -> list[pytest.MarkDecorator]:
+    """What belongs to the long run: a rule whose engine is there only then, templates of npm's."""
+    full = cases()[rule].engine is not None or any(templates.published(one).full for one in names)
+    return [pytest.mark.full] if full else []
+
+
+@pytest.fixture(autouse=True)
+def engine(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[None]:
+    """The engine that a rule asks, and none that happens to be on this machine."""
+    monkeypatch.setenv(huggingface_js.FOLDER, str(tmp_path / "nowhere"))
+    rule = request.node.callspec.params.get("rule") if hasattr(request.node, "callspec") else None
+    brings = cases()[rule].engine if rule in cases() else None
+    with brings() if brings else nullcontext():
+        yield
 
 
 def published(name: str, case: Case) -> Template:
@@ -40,8 +63,7 @@ def of_published(which: str) -> list[object]:
     for rule, case in cases().items():
         name = getattr(case, which)
         if name is not None:
-            marks = [pytest.mark.full] if templates.published(name).full else []
-            found.append(pytest.param(rule, name, marks=marks, id=f"{rule}-{name}"))
+            found.append(pytest.param(rule, name, marks=marks(rule, name), id=f"{rule}-{name}"))
     return found
 
 
@@ -61,7 +83,7 @@ def test_no_rule_says_anything_of_the_clean_template_with_a_tokenizer() -> None:
         assert rule_names(report) == set(case.beside), shown
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [pytest.param(rule, marks=marks(rule)) for rule in RULES])
 def test_a_rule_appears_alone_on_a_mutant_of_the_clean_template(rule: str) -> None:
     case = cases()[rule]
     report = with_tokenizer(case, mutant(case))
@@ -87,7 +109,7 @@ def test_a_published_template_does_not_trigger_a_rule(rule: str, name: str) -> N
 
 def of_own(which: str) -> list[object]:
     return [
-        pytest.param(rule, jinja, id=f"{rule}-{number}")
+        pytest.param(rule, jinja, marks=marks(rule), id=f"{rule}-{number}")
         for rule, case in cases().items()
         for number, jinja in enumerate(getattr(case, which))
     ]

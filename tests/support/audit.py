@@ -27,6 +27,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -144,6 +145,9 @@ class Case:
     """Further whole templates on which it fires."""
     why: str = ""
     """Why there is no published template of one sort."""
+    engine: Callable[[], AbstractContextManager[None]] | None = None
+    """Brings the engine that the rule asks, which is there in the long run only: the rule is tried
+    then."""
 
 
 @cache
