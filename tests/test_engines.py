@@ -112,6 +112,29 @@ def test_minijinja_is_stopped() -> None:
     assert time.monotonic() - before < 5
 
 
+# Doubles a string for ever in engines that have no `self`.
+BOMB = (
+    "{% set ns = namespace(x='aaaaaaaa') %}{% if self is not defined %}{% for i in range(60) %}"
+    "{% set ns.x = ns.x ~ ns.x %}{% endfor %}{% endif %}" + PLAIN
+)
+
+
+@pytest.mark.parametrize("name", [every(name=name) for name in ENGINES])
+def test_a_template_that_takes_all_memory_there_ends_nothing_here(name: str) -> None:
+    rule = f"not-portable-{name.replace('_', '-')}"
+
+    def exploding() -> None:
+        report = audit(template(BOMB), rules=[rule])
+        assert report.unasked or report.findings
+        assert audit(template(), rules=[rule]).unasked == {}
+
+    if name in BRINGS:
+        with BRINGS[name]():
+            exploding()
+    else:
+        exploding()
+
+
 # --- Engines that are not there ---
 
 

@@ -62,6 +62,8 @@ def _differences(probe: Probe, asked: Engine) -> Iterator[Evidence]:
     now = probe.template.now()
     # With tools another template of the source may be the one in use, which is tried for itself.
     tried = [one for one in _conversations(probe, asked.options) if _own(probe, one.outcome)]
+    if not tried:
+        return
     answers = asked.render(
         probe.template.jinja,
         [one.outcome.conversation for one in tried],

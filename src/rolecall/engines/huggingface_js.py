@@ -24,7 +24,7 @@ FOLDER = "ROLECALL_HUGGINGFACE_JINJA"
 """Environment variable: the package's folder."""
 NODE = "ROLECALL_NODE"
 """Environment variable: the node to run it with, if not the first on the PATH."""
-START_SECONDS, SECONDS = 30.0, 10.0
+START_SECONDS, SECONDS = 30.0, 5.0
 
 
 class HuggingFaceJs:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 import struct
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from rolecall.engines import Answer, Engine, one_line
-from rolecall.engines.process import Process
+from rolecall.engines.process import Process, python
 
 PACKAGE = "xllamacpp"
-SECONDS = 30.0
+SECONDS = 10.0
 """For one template: the first time the package is loaded too."""
 
 
@@ -54,13 +53,7 @@ class LlamaCpp:
 
     @cached_property
     def _process(self) -> Process:
-        def command() -> list[str]:
-            script = Path(__file__).with_name("llama_cpp_server.py")
-            # Not the current folder, where things lie that are to be looked at and not run.
-            folders = [folder for folder in sys.path if Path(folder).is_absolute()]
-            return [sys.executable, "-P", str(script), *folders]
-
-        return Process("llama.cpp", command)
+        return Process("llama.cpp", lambda: python("llama_cpp_server.py"))
 
     def render(
         self,

@@ -22,11 +22,13 @@ REASON = re.compile(
 )
 """What the log says, up to its next entry."""
 SECONDS = 10.0
+MEMORY = 4 * 2**30
 
 
 def main() -> None:
     """Answer until the input ends."""
     sys.path[:] = sys.argv[1:]
+    _limit()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     # llama.cpp logs where it likes, and why it refuses a template stands only in the log.
     log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
@@ -37,6 +39,15 @@ def main() -> None:
         answers.flush()
     # Its threads may still run.
     os._exit(0)
+
+
+def _limit() -> None:
+    """Take no more memory than `MEMORY`, where the system has such a limit."""
+    try:
+        resource: Any = importlib.import_module("resource")
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    except (ImportError, OSError, ValueError):
+        return
 
 
 def _answer(question: dict[str, Any], log: IO[str]) -> dict[str, Any]:

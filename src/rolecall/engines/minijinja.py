@@ -19,23 +19,20 @@ fail here as they do there, values are given as literals in a template around th
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, cast
+from typing import Any
 
 from rolecall.engines import Answer, Engine, one_line, variables
+from rolecall.engines.process import Process, python
 
-FUEL = 5_000_000
-"""Steps of one rendering; the conversations of an audit need some thousands."""
-
-CHAT, AROUND = "chat", "around"
+SECONDS = 5.0
 
 
 class MiniJinja:
-    """minijinja as the package of that name has it."""
+    """minijinja as the package of that name has it, in one process of Python."""
 
     name = "minijinja"
     options: Mapping[str, Any] = {}
@@ -53,6 +50,10 @@ class MiniJinja:
         except PackageNotFoundError:
             return ""
 
+    @cached_property
+    def _process(self) -> Process:
+        return Process("minijinja", lambda: python("minijinja_server.py"))
+
     def render(
         self,
         jinja: str,
@@ -61,77 +62,19 @@ class MiniJinja:
         now: datetime,
     ) -> list[Answer]:
         """Run a template: see `rolecall.engines.Engine`."""
-        import minijinja
-
-        templates = {CHAT: jinja}
-        environment = minijinja.Environment(
-            loader=templates.get,
-            filters={"tojson": _tojson},
-            globals={
-                "raise_exception": _raise_exception,
-                "strftime_now": now.strftime,
-            },
-            # By its default it escapes what is named like a page.
-            auto_escape_callback=lambda _: False,
-            fuel=FUEL,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        answers: list[Answer] = []
-        for conversation in conversations:
-            named = variables(conversation, tokens, self.options)
-            templates[AROUND] = "".join(
-                f"{{% set {name} = {_literal(value)} %}}" for name, value in named.items()
-            )
-            templates[AROUND] += f"{{% include '{CHAT}' %}}"
-            environment.reload()
-            try:
-                answers.append(Answer(environment.render_template(AROUND)))
-            except _Raised as error:
-                answers.append(Answer(None, one_line(error)))
-            except minijinja.TemplateError as error:
-                answers.append(_failed(error))
-        return answers
+        question = {
+            "jinja": jinja,
+            "variables": [variables(one, tokens, self.options) for one in conversations],
+            "now": now.isoformat(),
+        }
+        return [
+            Answer(one["text"])
+            if "text" in one
+            else Answer(None, one_line(one["error"]), one.get("line"), one.get("parsed", True))
+            for one in self._process.ask(question, SECONDS)
+        ]
 
 
 def engine() -> Engine:
     """The engine."""
     return MiniJinja()
-
-
-class _Raised(Exception):  # noqa: N818  (what the template raised)
-    pass
-
-
-def _raise_exception(message: object) -> None:
-    raise _Raised(message)
-
-
-def _tojson(value: Any, **arguments: Any) -> str:
-    """As transformers: `json.dumps`, with non-ASCII as it is."""
-    given: dict[str, Any] = {"ensure_ascii": False, **arguments}
-    return json.dumps(value, **given)
-
-
-def _literal(value: Any) -> str:
-    """A value of JSON as minijinja spells it."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        items = cast("Mapping[object, object]", value).items()
-        return "{" + ", ".join(f"{_literal(k)}: {_literal(item)}" for k, item in items) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_literal, cast("Sequence[object]", value))) + "]"
-    return json.dumps(value)
-
-
-_PLACE = re.compile(rf"^(?:caused by: )?(?P<what>.*) \(in {CHAT}:(?P<line>\d+)\)$", re.MULTILINE)
-
-
-def _failed(error: Any) -> Answer:
-    """What an error says of the template; the one around it is nobody's."""
-    found = list(_PLACE.finditer(str(error)))
-    if not found:
-        return Answer(None, one_line(error.message))
-    what, line = found[-1]["what"], int(found[-1]["line"])
-    return Answer(None, one_line(what), line, parsed=not what.startswith("syntax error"))

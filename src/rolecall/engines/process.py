@@ -7,8 +7,10 @@ import json
 import os
 import queue
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 from rolecall.engines import EngineError
@@ -39,7 +41,7 @@ class Process:
         self._lines: queue.Queue[str] = queue.Queue()
         self._owner = 0
 
-    def ask(self, question: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def ask(self, question: dict[str, Any], seconds: float) -> Any:
         """Send a question and wait for the answer.
 
         Args:
@@ -58,14 +60,13 @@ class Process:
             self._running.stdin.write(json.dumps(question) + "\n")
             self._running.stdin.flush()
             line = self._lines.get(timeout=seconds)
-            answer: dict[str, Any] = json.loads(line)
+            return json.loads(line)
         except queue.Empty:
             self.end()
             raise EngineError(f"{self.name} did not answer within {seconds:g} seconds") from None
         except (OSError, ValueError):
             self.end()
             raise EngineError(f"{self.name} ended without an answer") from None
-        return answer
 
     def _start(self) -> None:
         try:
@@ -100,6 +101,19 @@ class Process:
                         pipe.close()
                     except OSError:
                         continue  # What was still to be written has no reader any more.
+
+
+def python(script: str) -> list[str]:
+    """The command for a program in this folder, which finds the packages that we find.
+
+    Not those of the current folder, where things lie that are to be looked at and not run.
+
+    Args:
+        script: Name of the file.
+    """
+    folders = [folder for folder in sys.path if Path(folder).is_absolute()]
+    # -P: nor those beside the program, which are called like packages.
+    return [sys.executable, "-P", str(Path(__file__).with_name(script)), *folders]
 
 
 def _read(lines: IO[str], into: queue.Queue[str]) -> None:
