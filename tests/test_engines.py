@@ -175,13 +175,22 @@ def test_packages_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert huggingface_js.engine().absent == "node is not installed"
 
 
-def test_a_folder_that_is_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(huggingface_js.FOLDER, str(tmp_path))
-    assert huggingface_js.engine().absent.endswith("which is no folder of a package")
-    (tmp_path / "package.json").write_text('{"name": "other", "version": "1"}')
-    assert huggingface_js.engine().absent.endswith(
-        "which holds no @huggingface/jinja that can be loaded"
-    )
+    says = f"{huggingface_js.FOLDER} is {str(tmp_path)!r}, which is not the folder of"
+    assert huggingface_js.engine().absent.startswith(says)
+    for text in ('{"name": "other", "version": "1"}', "[]", "{"):
+        (tmp_path / "package.json").write_text(text)
+        assert huggingface_js.engine().absent.startswith(says)
+
+
+def test_a_package_that_node_cannot_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(huggingface_js.FOLDER, str(tmp_path))
+    (tmp_path / "package.json").write_text('{"name": "@huggingface/jinja", "version": "9.9"}')
+    asked = huggingface_js.engine()
+    assert (asked.absent, asked.version) == ("", "9.9")
+    with pytest.raises(EngineError, match="@huggingface/jinja ended without an answer"):
+        asked.render(PLAIN, CHATS, TOKENS, NOW)
 
 
 def test_what_lies_in_the_current_folder_is_not_run(

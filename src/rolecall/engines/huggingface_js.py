@@ -7,6 +7,7 @@ current folder, since what lies beside a template to be audited is not to be run
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rolecall.engines import Answer, Engine, EngineError, one_line, variables
+from rolecall.engines import Answer, Engine, one_line, variables
 from rolecall.engines.process import Process
 
 PACKAGE = "@huggingface/jinja"
@@ -24,7 +25,7 @@ FOLDER = "ROLECALL_HUGGINGFACE_JINJA"
 """Environment variable: the package's folder."""
 NODE = "ROLECALL_NODE"
 """Environment variable: the node to run it with, if not the first on the PATH."""
-START_SECONDS, SECONDS = 30.0, 5.0
+SECONDS = 5.0
 
 
 class HuggingFaceJs:
@@ -44,29 +45,29 @@ class HuggingFaceJs:
         return self._found[1]
 
     @cached_property
-    def _found(self) -> tuple[str, str]:
-        """Why it is absent, and its version: one of them is empty."""
+    def _found(self) -> tuple[str, str, str]:
+        """Why it is absent; or its version and its folder."""
         if _node() is None:
-            return "node is not installed", ""
+            return "node is not installed", "", ""
+        for folder in _folders():
+            try:
+                about = json.loads((folder / "package.json").read_bytes())
+                if about["name"] == PACKAGE:
+                    return "", str(about["version"]), str(folder)
+            except (OSError, ValueError, LookupError, TypeError):
+                continue  # Not there.
         where = os.environ.get(FOLDER)
-        if where and not Path(where, "package.json").is_file():
-            return f"{FOLDER} is {where!r}, which is no folder of a package", ""
-        try:
-            answer = self._process.ask({"version": True}, START_SECONDS)
-        except EngineError as error:
-            return one_line(error), ""
-        if "version" in answer:
-            return "", str(answer["version"])
         if where:
-            return f"{FOLDER} is {where!r}, which holds no {PACKAGE} that can be loaded", ""
-        return f"{PACKAGE} is not among node's global packages, and {FOLDER} is not set", ""
+            return f"{FOLDER} is {where!r}, which is not the folder of {PACKAGE}", "", ""
+        return f"{PACKAGE} is not among node's global packages, and {FOLDER} is not set", "", ""
 
     @cached_property
     def _process(self) -> Process:
         def command() -> list[str]:
             script = Path(__file__).with_suffix(".cjs")
             # A template may build a long string; node would take all the memory there is.
-            return [_node() or "node", "--max-old-space-size=512", str(script)]
+            limit = "--max-old-space-size=512"
+            return [_node() or "node", limit, str(script), self._found[2]]
 
         return Process(PACKAGE, command)
 
@@ -83,7 +84,7 @@ class HuggingFaceJs:
             "variables": [variables(one, tokens, self.options) for one in conversations],
             "now": now.timestamp() * 1000,
         }
-        answers = self._process.ask(question, SECONDS)["answers"]
+        answers = self._process.ask(question, SECONDS)
         return [
             Answer(one["text"])
             if "text" in one
@@ -106,3 +107,16 @@ def _node() -> str | None:
             if file.is_file():
                 return str(file)
     return found
+
+
+def _folders() -> list[Path]:
+    """Where the package may be."""
+    named = os.environ.get(FOLDER)
+    if named:
+        return [Path(named).absolute()]
+    found = [Path(one) for one in os.environ.get("NODE_PATH", "").split(os.pathsep)]
+    home = Path(_node() or "").resolve().parent
+    found += [home.parent / "lib" / "node_modules", home / "node_modules"]
+    found += [Path("/usr/local/lib/node_modules"), Path("/usr/lib/node_modules")]
+    found += [Path(os.environ.get("APPDATA", ""), "npm", "node_modules")]
+    return [folder / PACKAGE for folder in found if folder.is_absolute()]
