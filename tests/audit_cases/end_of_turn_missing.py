@@ -21,6 +21,7 @@ CASE = Case(
         "{% if add_generation_prompt %}<|assistant|>{% endif %}",
     ],
     harmful=[
+        # The next speaker's token may be what the model stops at: a note.
         "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>{% endif %}",
         "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"

@@ -20,6 +20,10 @@ CASE = Case(
     harmful=[
         # Which turn is the last one.
         "{% for m in messages %}[{{ 'last' if loop.last else '' }}]{{ m.content }}{% endfor %}",
+        # What closes a reply, as in gpt-oss.
+        "{% for m in messages %}<|start|>{{ m.role }}<|message|>{{ m.content }}"
+        "{{ '<|return|>' if loop.last and m.role == 'assistant' and not add_generation_prompt "
+        "else '<|end|>' }}{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}",
         # Where the system message stands.
         "{% for m in messages %}{% if m.role != 'system' %}<|{{ m.role }}|>"
         "{% if loop.last and messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}"

@@ -1,7 +1,7 @@
 from tests.support.audit import Case
 
 CASE = Case(
-    fires=None,
+    fires="llama.cpp/mistralai-Mistral-Nemo-Instruct-2407",  # the same question, asked again
     quiet="trl/qwen3",
     mutant=[
         (
@@ -10,8 +10,7 @@ CASE = Case(
             "{{ tools[0] | tojson }}{% endif %}{%- if add_generation_prompt %}",
         )
     ],
-    says="The tools are written twice.",
-    why="None of the published templates known to the tests repeats the schemas.",
+    says="The tools are written twice beside a system message.",
     harmless=[
         # A sentence names the tool before its schema stands there.
         "{% for t in tools or [] %}Use {{ t.function.name }} to {{ t.function.description }}\n"

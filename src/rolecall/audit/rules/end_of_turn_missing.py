@@ -1,6 +1,8 @@
 r"""No end token closes what the assistant says.
 
-At the end of a conversation, or within it, or both.
+At the end of a conversation, or within it, or both. Where the next speaker's token follows at once,
+as in GLM's format, a model can stop at that; whether it does, only the settings of its generation
+tell, and without them it is a note.
 
 ## Why it matters
 
@@ -78,9 +80,20 @@ def check(probe: Probe) -> Iterator[Evidence]:
         else:
             next_turn = chat.between(1, 2)
             how = f"with {quoted(next_turn)}" if next_turn.strip() else "at once"
+            # A model may stop at the next speaker's token, if it is not one that opens every turn.
+            stops = following[0][0] if following else None
+            alone = stops is not None and not probe.source.ends_read and not _opens(probe, stops)
+            unless = f", and the model must stop at {stops!r}" if alone else ""
             yield Evidence(
-                f"No end token closes what the assistant says: the next turn follows {how}.",
+                "No end token closes what the assistant says: the next turn follows "
+                f"{how}{unless}.",
                 chat,
                 span=(earlier[1], earlier[1] + len(next_turn)),
                 expected="Behind the reply stands an end token of the model.",
+                severity="note" if alone else None,
             )
+
+
+def _opens(probe: Probe, token: str) -> bool:
+    """Whether a token opens the assistant's turns, so that generation cannot stop at it."""
+    return token in (probe.generation_prompt or probe.chat.between(0, 1))

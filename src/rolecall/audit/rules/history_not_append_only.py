@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rolecall.audit.ending import answered, parting, quoted
+from rolecall.audit.ending import answered, end_in_history, left_behind, parting, quoted, tokens_in
 from rolecall.audit.finding import Kind, Severity
 from rolecall.audit.messages import (
     again,
@@ -59,6 +59,7 @@ def check(probe: Probe) -> Iterator[Evidence]:
         if first.ok and later.ok and end and not later.text.startswith(first.text[:end])
     ]
     if not changed:
+        yield from _closing(probe)
         return
     what, first, later, end = changed[0]
     same = parting(probe, first.text[:end], later.text)
@@ -75,6 +76,28 @@ def check(probe: Probe) -> Iterator[Evidence]:
         later,
         span=span,
         expected=f"What was written before stands unchanged: {quoted(first.text[same:end])}.",
+    )
+
+
+def _closing(probe: Probe) -> Iterator[Evidence]:
+    """Report another end token within a history than at the end of a conversation.
+
+    One that is missing from either is meant by `end-of-turn-missing`.
+    """
+    shown, chat = answered(probe), probe.chat
+    place = chat.place(1)
+    last = tokens_in(probe, left_behind(shown, 1) or "")
+    inside = tokens_in(probe, end_in_history(probe) or "")
+    if not (last and inside and place) or last[0][0] == inside[0][0]:
+        return
+    start, end = (place[1] + at for at in inside[0].span())
+    yield Evidence(
+        f"As the conversation goes on, what closes the reply is another token: {last[0][0]!r} "
+        f"becomes {inside[0][0]!r}.",
+        chat,
+        span=(start, end),
+        expected=f"The reply is closed as it was before, with {last[0][0]!r}.",
+        severity="note",
     )
 
 

@@ -17,6 +17,12 @@ The model may also take them for two sets of tools. Who serves agents pays for i
 {% endfor %}
 ```
 
+Or, less visibly, where the last question is found by its text, and the user asks the same again:
+
+```jinja
+{% if tools and message == user_messages[-1] %}{{ tools | tojson }}{% endif %}
+```
+
 ## What to do instead
 
 Write the tools in one place, the system turn or the question for which the model was trained, and
@@ -63,12 +69,12 @@ def check(probe: Probe) -> Iterator[Evidence]:
     """Report the first conversation in which the schema stands twice."""
     if not probe.takes_tools:
         return
-    for messages in _conversations(probe):
+    for where, messages in _conversations(probe):
         shown = probe.run(messages, tools=[weather()], add_generation_prompt=True)
         second = _second_copy(shown)
         if second is not None:
             yield Evidence(
-                "The tools are written twice.",
+                f"The tools are written twice{where}.",
                 shown,
                 span=second,
                 expected="Each schema is written once.",
@@ -76,12 +82,15 @@ def check(probe: Probe) -> Iterator[Evidence]:
             return
 
 
-def _conversations(probe: Probe) -> Iterator[list[Wire]]:
-    yield [user()]
-    yield [system(), user()]
-    yield [user(), assistant(), again()]
+def _conversations(probe: Probe) -> Iterator[tuple[str, list[Wire]]]:
+    yield "", [user()]
+    yield " beside a system message", [system(), user()]
+    yield " once the user spoke again", [user(), assistant(), again()]
+    # A template that looks for the last question by its text finds both.
+    yield " where the user asks the same again", [user(), assistant(), user()]
     if probe.takes_calls:
-        yield [user(), calling(call(arguments=probe.arguments({"city": CITY}))), result()]
+        asked = calling(call(arguments=probe.arguments({"city": CITY})))
+        yield " once a tool gave its result", [user(), asked, result()]
 
 
 def _second_copy(shown: Outcome) -> tuple[int, int] | None:
