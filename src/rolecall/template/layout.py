@@ -322,7 +322,9 @@ def _turn(
     start = pieces[0].start
     speaks = pieces[says[0]].start if says else pieces[-1].end
     if of_model:
-        speaks = start + _header(text[start:speaks], habits)
+        labels = [p for p in pieces if part_of(p.origin) in ("role", "name") and p.end <= speaks]
+        named = (labels[0].start - start, labels[-1].end - start) if labels else (0, 0)
+        speaks = start + _header(text[start:speaks], named, habits)
         pieces = _split(pieces, speaks)
         says = saying()
     last = says[-1] if says else -1
@@ -351,17 +353,40 @@ def _close(pieces: list[Piece], last: int) -> int:
     return next(controls, len(pieces) - 1)
 
 
-def _header(text: str, habits: Habits) -> int:
+def _header(text: str, named: tuple[int, int], habits: Habits) -> int:
     """How many characters of what stands before a model's words are its header.
 
-    As many as agree with the generation prompt, whole tokens and lines; where nothing agrees,
-    everything but white space, which a model would write itself.
+    As many as agree with the generation prompt, whole tokens and lines, and the label with the
+    name in any case; where nothing agrees, everything but white space, which a model would write
+    itself.
+
+    Args:
+        text: What stands before the words.
+        named: Where in it role and name begin and end.
+        habits: What the template writes around a model's turn.
     """
-    same = len(common_prefix(text, habits.prompt))
-    if same not in (len(text), len(habits.prompt)):
-        marks = [found.end() for found in _MARKS.finditer(text, 0, same)]
-        same = marks[-1] if marks else 0
-    return same or (len(text) if text.strip() else 0)
+    first, last = named
+    prompt = habits.prompt
+    same = _agreeing(text, prompt)
+    if same < last and prompt.startswith(text[:first]):
+        # Another label stands where the prompt has its own.
+        own = re.match(r"\w*", prompt[first:])
+        same = last + _agreeing(text[last:], prompt[first + (own.end() if own else 0) :])
+    elif same < last:
+        # A name stands within the header; what the prompt has behind that place may follow it.
+        rest = prompt[len(common_prefix(text, prompt)) :]
+        at = text.find(rest, last) if rest else -1
+        same = at + len(rest) if at >= 0 else same
+    return max(last, same or (len(text) if text.strip() else 0))
+
+
+def _agreeing(text: str, prompt: str) -> int:
+    """How many characters both begin with: all of one of them, or whole tokens and lines."""
+    same = len(common_prefix(text, prompt))
+    if same in (len(text), len(prompt)):
+        return same
+    marks = [found.end() for found in _MARKS.finditer(text, 0, same)]
+    return marks[-1] if marks else 0
 
 
 _MARKS = re.compile(r"\n|[^\s>]>|\]")
