@@ -461,8 +461,9 @@ def test_a_conversation_played_turn_by_turn_is_the_one_rendered_at_once(
         raise
 
 
-def same(first: rc.Rendering, second: rc.Rendering) -> None:
+def same(first: object, second: rc.Rendering) -> None:
     """Two renderings are one, in what is for others to go on behind them too."""
+    assert isinstance(first, rc.Rendering)
     assert first == second
     assert first.resume == second.resume
     assert first.past is not None

@@ -152,6 +152,7 @@ def says(found: Read, reply: Reply, *, without: tuple[str, str] = ("", "")) -> N
 
 
 def _labelled(reply: Reply) -> bool:
+    assert isinstance(reply.prompt.rendering, rc.Rendering)
     fmt = reply.prompt.rendering.format
     return any(
         slots(spec.open) & {"role", "speaker"} for spec in fmt.specs if spec.author == "model"
