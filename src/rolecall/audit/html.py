@@ -238,6 +238,15 @@ def _template(number: int, entry: Entry) -> Iterator[str]:
         )
     for failure in report.failures:
         yield f'<p class="soft">{_text(str(failure))}.</p>'
+    if report.assumed:
+        told = " and ".join(f"{text} for {name}" for name, text in report.assumed.items())
+        yield (
+            '<p class="soft">No tokens are known beside the template; '
+            f"{_text(told)} stood in for them.</p>"
+        )
+    if report.unasked:
+        absent = "; ".join(f"{engine}: {why}" for engine, why in report.unasked.items())
+        yield f'<p class="soft">Other engines that were not asked: {_text(absent)}.</p>'
     if report.unread:
         yield f'<p class="soft">Token ids were not looked at: {_text(report.unread)}.</p>'
     yield "</div></details>"

@@ -160,6 +160,10 @@ def report_lines(
         why = report.unread.replace("tokenizer=…", "--tokenizer PATH")
         text = Text(paper.signs.said(f"Token ids were not looked at: {why}."))
         lines += [*paper.wrapped(text, "", ""), Text()]
+    if report.unasked:
+        absent = "; ".join(f"{engine}: {why}" for engine, why in report.unasked.items())
+        text = Text(paper.signs.said(f"Other engines that were not asked: {absent}."), "")
+        lines += [*paper.wrapped(text, "", ""), Text()]
     return [*lines, *_last(paper, report, hidden, full=full)]
 
 
