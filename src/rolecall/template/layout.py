@@ -8,8 +8,10 @@ what the template writes as its generation prompt.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 from rolecall.conversation import STANDARD_ROLES
@@ -168,11 +170,8 @@ def _pieces(trace: Trace, control: Collection[str] | None) -> list[Piece]:
     def flush() -> None:
         if not stretch:
             return
-        first, last = stretch[0].start, stretch[-1].end
-        cut = list(stretch)
-        for found in pattern.finditer(trace.text, first, last):
-            cut = _joined(_split(_split(cut, found.start()), found.end()), *found.span())
-        pieces.extend(cut)
+        found = pattern.finditer(trace.text, stretch[0].start, stretch[-1].end)
+        pieces.extend(_cut(stretch, [token.span() for token in found]))
         stretch.clear()
 
     for span, echo in zip(trace.spans, _echoes(trace), strict=True):
@@ -197,18 +196,38 @@ def _split(pieces: list[Piece], at: int) -> list[Piece]:
     return pieces
 
 
-def _joined(pieces: list[Piece], start: int, end: int) -> list[Piece]:
-    """The pieces, those of one control token made one."""
-    inside = [piece for piece in pieces if piece.start >= start and piece.end <= end]
+def _cut(pieces: Sequence[Piece], tokens: Sequence[tuple[int, int]]) -> Iterator[Piece]:
+    """The pieces, those of each control token made one; in one walk, as there may be thousands."""
+    bounds = [place for token in tokens for place in token]
+    small: list[Piece] = []
+    for piece in pieces:
+        at = piece.start
+        for bound in bounds[bisect_right(bounds, at) : bisect_left(bounds, piece.end)]:
+            if bound > at:
+                small.append(replace(piece, start=at, end=bound))
+                at = bound
+        small.append(replace(piece, start=at) if at > piece.start else piece)
+    number = 0
+    for start, end in tokens:
+        while small[number].start < start:
+            yield small[number]
+            number += 1
+        first = number
+        while number < len(small) and small[number].end <= end:
+            number += 1
+        yield _token(small[first:number])
+    yield from small[number:]
+
+
+def _token(inside: Sequence[Piece]) -> Piece:
+    """One control token of the pieces that it is written in."""
     spoken = [piece.origin for piece in inside if piece.origin.message is not None]
-    first = pieces.index(inside[0])
-    origin = (
-        inside[0].origin if not spoken else inside[0].origin._replace(message=spoken[0].message)
-    )
+    origin = inside[0].origin
+    if spoken:
+        origin = origin._replace(message=spoken[0].message)
     if origin.kind == "caller":
         origin = Origin("template", origin.message, "", origin.generated)
-    token = Piece(start, end, origin, structural=True, control=True)
-    return [*pieces[:first], token, *pieces[first + len(inside) :]]
+    return Piece(inside[0].start, inside[-1].end, origin, structural=True, control=True)
 
 
 def _says(piece: Piece) -> bool:
@@ -233,17 +252,19 @@ def _turns(pieces: list[Piece], habits: Habits) -> list[Piece]:
     """
     found = [_with_turn(piece) for piece in pieces]
     number = 0
+    before: int | None = None
     while number < len(found):
         if not _is_free(found[number]):
+            before = before if found[number].turn is None else found[number].turn
             number += 1
             continue
         begin = number
         while number < len(found) and _is_free(found[number]):
             number += 1
-        before = next((p.turn for p in reversed(found[:begin]) if p.turn is not None), None)
-        after = next((p.turn for p in found[number:] if p.turn is not None), None)
+        after = next((p.turn for p in islice(found, number, None) if p.turn is not None), None)
         speaking = begin > 0 and _says(found[begin - 1])
         found[begin:number] = _shared(found[begin:number], before, after, habits, speaking=speaking)
+        before = next((p.turn for p in reversed(found[begin:number]) if p.turn is not None), before)
     return found
 
 

@@ -130,10 +130,10 @@ def _is_printed(trace: Trace, reached: Reached, index: int, content: object) -> 
     """Whether a list of parts stands in the output as Python spells it."""
     if not _sequence(content):
         return False
-    if any((index, field) in reached for field in _texts(content)):
-        return False
     if (index, "content") in reached:
         return True
+    if any((index, field) in reached for field in _texts(content)):
+        return False
     # A filter that wants a string prints the list itself, and then nobody knows whose text it is.
     spelled = repr(content)
     unknown = (trace.text[s.start : s.end] for s in trace.spans if s.origin.kind == "unknown")

@@ -109,7 +109,9 @@ def render(
     asked: dict[str, Any] = {"tools": tools, "documents": documents}
     until: int | None = None
     prompted = add_generation_prompt or opening is not None
-    if opening is not None and opening != {"role": "assistant"}:
+    settings: dict[str, Any] = {"tools": tools, "options": options}
+    habits = template.habits(template.control, **settings)
+    if opening is not None and (opening != {"role": "assistant"} or not habits.prompt):
         trace = template.trace([*shown, {**opening, "content": MARK}], **asked, **options)
         until = _start(trace, len(shown), opening)
         trace = _without(trace, len(shown))
@@ -120,7 +122,7 @@ def render(
         trace = template.trace(shown, **asked, **options, add_generation_prompt=prompted)
     last = len(wire) - 1 if continue_final_message else None
     how: dict[str, Any] = {
-        "habits": {"tools": tools, "options": options},
+        "habits": settings,
         "layout": {
             "models": frozenset(n for n, author in enumerate(authors) if author == "model"),
             "prompted": prompted,
@@ -129,9 +131,7 @@ def render(
             "marked": template.marks_generation,
         },
     }
-    control = template.control
-    habits = template.habits(control, **how["habits"])
-    layout: Layout = lay_out(trace, control, habits=habits, **how["layout"])
+    layout: Layout = lay_out(trace, template.control, habits=habits, **how["layout"])
     found = losses(template.name, trace, wire, authors, tools, until=until)
     if prompted and until is None and not habits.prompt:
         detail = f"{template.name} writes no generation prompt; the model's turn is not opened"
