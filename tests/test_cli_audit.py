@@ -462,6 +462,22 @@ def test_a_folder_is_read_as_a_model_or_as_many(tmp_path: Path) -> None:
         names(readme="x")
 
 
+def test_links_lead_to_models_and_never_back(tmp_path: Path) -> None:
+    model, many = tmp_path / "model", tmp_path / "many"
+    for folder in (model, many):
+        folder.mkdir()
+    (model / "chat_template.jinja").write_text("x")
+    (many / "linked").symlink_to(model)
+    (many / "back").symlink_to(many)
+    assert [job.name for job in collect(str(many))] == ["linked"]
+
+
+def test_a_path_that_is_empty_is_not_this_folder(rolecall: Run) -> None:
+    done = rolecall("")
+    assert done.status == 2
+    assert done.err == "rolecall: the path of the chat template is empty\n"
+
+
 # Workers.
 
 
@@ -524,6 +540,19 @@ def test_a_narrow_terminal_breaks_lines_and_loses_nothing(tmp_path: Path) -> Non
     assert all(len(line) <= 40 for line in shown.splitlines())
     wide = in_terminal(*arguments, folder=tmp_path, columns=200, NO_COLOR="1")
     assert "".join(shown.split()) == "".join(wide.split())
+
+
+def test_a_narrow_scoreboard_shows_its_numbers(tmp_path: Path) -> None:
+    names = [f"a-folder-with-a-long-name/another/{name}.jinja" for name in "ab"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(DROPS)
+    arguments = ("audit", *names, "--rules", ASKED, "--fail-on", "never")
+    shown = in_terminal(*arguments, folder=tmp_path, columns=48, NO_COLOR="1")
+    board = plain(shown)[plain(shown).index("#  template") :]
+    assert all(len(line) <= 48 for line in board.splitlines())
+    assert re.search(r"^1  \S*…\S*a\.jinja +1 +0 +1", board, re.MULTILINE)
+    assert re.search(r"^system-dropped +error +2", board, re.MULTILINE)
 
 
 def test_a_terminal_that_writes_ascii_gets_ascii(tmp_path: Path) -> None:

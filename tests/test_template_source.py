@@ -3,6 +3,8 @@
 import importlib
 import inspect
 import json
+import os
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -681,6 +683,29 @@ def test_a_template_itself_is_no_path(text: str) -> None:
         "a chat template is given as the path of its file, and this is the template itself; write "
         "it to a .jinja file"
     )
+
+
+def test_a_path_may_hold_a_line_break(tmp_path: Path) -> None:
+    write(tmp_path, {"one\ntwo.jinja": JINJA})
+    assert read_source(f"{tmp_path}/one\ntwo.jinja").choose() == JINJA
+
+
+def test_an_empty_path_and_a_pipe_are_no_files(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match=r"^the path of the chat template is empty$"):
+        read_source("")
+    os.mkfifo(tmp_path / "a.jinja")
+    with pytest.raises(TemplateError, match=r"a\.jinja' is neither a file nor a folder; copy it"):
+        read_source(tmp_path / "a.jinja")
+
+
+def test_no_more_of_a_file_is_read_than_settings_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"tokenizer_config.json": {"chat_template": JINJA}})
+    assert read_source(tmp_path).choose() == JINJA
+    monkeypatch.setattr(sys.modules[read_source.__module__], "LARGEST", 10)
+    with pytest.raises(TemplateError, match=r"tokenizer_config\.json is longer than 0 MiB"):
+        read_source(tmp_path)
 
 
 def test_other_things_are_refused() -> None:

@@ -41,6 +41,8 @@ def collect(source: str) -> list[Job]:
     Raises:
         TemplateError: If a folder cannot be read, or holds nothing of these.
     """
+    if not source:
+        raise TemplateError("the path of the chat template is empty")
     path = Path(source)
     if not _is_folder(path) or _is_model(path):
         return [Job(source, source)]
@@ -52,7 +54,7 @@ def collect(source: str) -> list[Job]:
         )
     # A folder that holds nothing is worth a word only beside some that do.
     seen = {job.name.partition("/")[0] for job in jobs}
-    empty = [folder for folder in _folders(path) if folder.name not in seen]
+    empty = [one for one in _folders(path) if one.name not in seen and not one.is_symlink()]
     jobs += [Job(f"{folder.name}/", str(folder)) for folder in empty]
     return sorted(jobs)
 
@@ -61,7 +63,7 @@ def _within(folder: Path) -> Iterator[Path]:
     for inner in _folders(folder):
         if _is_model(inner):
             yield inner
-        else:
+        elif not inner.is_symlink():  # a link may lead back
             yield from _within(inner)
     for file in _listed(folder):
         if not file.is_dir() and _is_template(file):
@@ -104,11 +106,11 @@ def _is_folder(path: Path) -> bool:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder, without those that hold no data of anyone's, and without links."""
+    """The folders in a folder, without those that hold no data of anyone's."""
     return [
         inner
         for inner in _listed(folder)
-        if inner.is_dir() and not inner.is_symlink() and not inner.name.startswith((".", "__"))
+        if inner.is_dir() and not inner.name.startswith((".", "__"))
     ]
 
 

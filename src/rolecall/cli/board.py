@@ -65,7 +65,7 @@ def _templates(paper: Paper, board: Scoreboard) -> list[Text]:
                 Text(gravest or "-"),
             ]
         )
-    return _grid(paper, rows, right=(0, 2, 3, 4))
+    return _grid(paper, rows, right=(0, 2, 3, 4), names=1)
 
 
 def _rules(paper: Paper, board: Scoreboard) -> list[Text]:
@@ -91,7 +91,7 @@ def _rules(paper: Paper, board: Scoreboard) -> list[Text]:
                 continue
             cells.append(Text(letter(found), paper.style(STYLES[found[0].severity])))
         rows.append(cells)
-    return _grid(paper, rows, right=range(2, len(head)))
+    return _grid(paper, rows, right=range(2, len(head)), names=0)
 
 
 def _number(paper: Paper, severity: Severity, number: int) -> Text:
@@ -100,15 +100,35 @@ def _number(paper: Paper, severity: Severity, number: int) -> Text:
     return Text(str(number), paper.style(STYLES[severity] if number else "dim"))
 
 
-def _grid(paper: Paper, rows: Sequence[Sequence[Text]], *, right: Sequence[int]) -> list[Text]:
-    """Columns; in a terminal that is too narrow the last one ends with dots."""
+FEWEST = 10
+"""Characters of a name that are left in a terminal however narrow."""
+
+
+def _grid(
+    paper: Paper, rows: Sequence[Sequence[Text]], *, right: Sequence[int], names: int
+) -> list[Text]:
+    """Columns; in a terminal that is too narrow names lose their beginnings, then lines their ends.
+
+    Args:
+        paper: Where they are written.
+        rows: Their cells.
+        right: Columns that are written to the right.
+        names: The column that gives way so that the numbers behind it can be read.
+    """
     from rich.text import Text
 
     widths = [max(row[index].cell_len for row in rows) for index in range(len(rows[0]))]
+    numbers = max(right) + 1
+    # Room for the dots, if there are columns behind the numbers.
+    more = 2 + len(paper.signs.dots) if numbers < len(widths) else 0
+    over = sum(widths[:numbers]) + 2 * (numbers - 1) + more - paper.width
+    if paper.terminal and over > 0:
+        widths[names] = max(min(FEWEST, widths[names]), widths[names] - over)
     lines: list[Text] = []
     for row in rows:
         line = Text()
-        for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        for index, (whole, width) in enumerate(zip(row, widths, strict=True)):
+            cell = _shortened(whole, width, paper.signs.dots)
             space = " " * (width - cell.cell_len)
             line.append("  " if index else "")
             line.append_text(
@@ -120,6 +140,18 @@ def _grid(paper: Paper, rows: Sequence[Sequence[Text]], *, right: Sequence[int])
             line.append(paper.signs.dots)
         lines.append(line)
     return lines
+
+
+def _shortened(cell: Text, width: int, dots: str) -> Text:
+    """A cell that is not wider, without its beginning: files are told apart by their ends."""
+    from rich.text import Text
+
+    if cell.cell_len <= width:
+        return cell
+    kept = cell
+    while kept.cell_len > width - len(dots):
+        kept = kept[1:]
+    return Text.assemble(dots, kept)
 
 
 def _last(paper: Paper, board: Scoreboard, hidden: int) -> list[Text]:

@@ -17,6 +17,9 @@ DEFAULT = "default"
 LONGEST = 2**24
 """Bytes of a template file that are read at most. Published ones have some 50,000."""
 
+LARGEST = 2**28
+"""Bytes of a JSON file that are read at most. A ``tokenizer.json`` has some tens of millions."""
+
 SUFFIXES = (".jinja", ".jinja2", ".j2", ".txt")
 """Files that are a template and nothing else."""
 
@@ -191,7 +194,9 @@ def read_source(source: object, template: str | None = None) -> Source:
 
 
 def _of_path(source: str | Path) -> Source:
-    if isinstance(source, str) and ("{%" in source or "{{" in source or "\n" in source):
+    if not str(source):
+        raise TemplateError("the path of the chat template is empty")
+    if isinstance(source, str) and _is_jinja(source):
         raise TemplateError(
             "a chat template is given as the path of its file, and this is the template itself; "
             "write it to a .jinja file"
@@ -201,6 +206,10 @@ def _of_path(source: str | Path) -> Source:
         if path.is_dir():
             return _of_folder(path)
         if not path.is_file():
+            if path.exists():
+                raise TemplateError(
+                    f"{str(source)!r} is neither a file nor a folder; copy it to one"
+                )
             raise TemplateError(f"there is no file or folder {str(source)!r}")
         with path.open("rb") as stream:
             is_gguf = stream.read(len(MAGIC)) == MAGIC
@@ -223,6 +232,13 @@ def _of_path(source: str | Path) -> Source:
         f"tokenizer_config.json, a .gguf, or a template in a file with one of the endings "
         f"{', '.join(SUFFIXES)}"
     )
+
+
+def _is_jinja(text: str) -> bool:
+    """Whether this is a template where the path of one is asked for."""
+    if "{%" in text or "{{" in text:
+        return True
+    return "\n" in text and not Path(text).exists()
 
 
 def _of_folder(folder: Path) -> Source:
@@ -613,7 +629,13 @@ def _config(folder: Path) -> Mapping[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        data: object = json.loads(path.read_bytes().decode())
+        with path.open("rb") as stream:
+            text = stream.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise TemplateError(
+                f"{path.name} is longer than {LARGEST // 2**20} MiB: no settings are"
+            )
+        data: object = json.loads(text.decode())
     except OSError as error:
         raise TemplateError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except UnicodeDecodeError as error:
