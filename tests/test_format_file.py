@@ -140,11 +140,18 @@ def test_one_literal_changed_in_a_file_changes_text_and_stop_together(tmp_path: 
     assert (first.render(message).stop, second.render(message).stop) == (("</a>",), ("<z>",))
 
 
-def test_load_takes_bundled_names_and_paths_and_says_that_templates_come_later(
-    tmp_path: Path,
-) -> None:
+def test_load_takes_bundled_names_format_files_and_templates(tmp_path: Path) -> None:
     assert rc.load("chatml") is rc.format("chatml")
-    assert rc.load(write(tmp_path, GOOD)).title == "Test"
-    for source in (tmp_path, tmp_path / "chat_template.jinja", tmp_path / "tokenizer_config.json"):
-        with pytest.raises(rc.InputError, match="templates come in a later release"):
-            rc.load(source)
+    made = rc.load(write(tmp_path, GOOD))
+    assert isinstance(made, rc.Format)
+    assert made.title == "Test"
+    with pytest.raises(rc.InputError, match="template"):
+        rc.load(tmp_path)
+    for name in ("chat_template.jinja", "tokenizer_config.json"):
+        with pytest.raises(rc.InputError):
+            rc.load(tmp_path / name)
+    jinja = "{% for m in messages %}<a>{{ m.content }}</a>{% endfor %}"
+    (tmp_path / "chat_template.jinja").write_text(jinja, encoding="utf-8")
+    for source in (tmp_path, tmp_path / "chat_template.jinja", str(tmp_path)):
+        loaded = rc.load(source)
+        assert loaded.render([{"role": "user", "content": "x"}]).text == "<a>x</a>"

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from typing import cast as typing_cast
 
-from rolecall.conversation import Author, Cast, Conversation, Message
+from rolecall.conversation import Author, Cast, Conversation
 from rolecall.errors import ConversationError, InputError
 from rolecall.lost import Lost, enforce
 from rolecall.render import ANY, ModelChoice
 from rolecall.segment import Segment, Written
+from rolecall.template.given import Wire, read
 from rolecall.template.layout import REASONING_FIELDS, Layout, lay_out
 from rolecall.template.losses import losses
 from rolecall.template.trace import Span, Trace
+from rolecall.wire import check_text
 
 if TYPE_CHECKING:
     from rolecall.encode import Encoding
     from rolecall.render import Speaker
     from rolecall.template.template import Template
-
-Wire = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,18 @@ def render(
     options: Mapping[str, Any],
 ) -> TemplateRendering:
     """Render a conversation; see `Template.render`."""
-    wire, tools, given_cast, own_options = _read(messages, tools, cast)
-    options = {**own_options, **options}
-    conversation = _conversation(wire, tools, given_cast, options)
+    given = read(messages, tools=tools, documents=documents, cast=cast, options=options)
+    wire, options = given.messages, given.options
+    conversation = _conversation(wire, given.tools, given.cast, options)
     authors = conversation.authors({})
-    opening = _opening(speaker, given_cast)
+    opening = _opening(speaker, given.cast)
     if continue_final_message and (add_generation_prompt or opening is not None):
         raise InputError(
             "continue_final_message leaves the final message open, and add_generation_prompt or "
             "speaker opens another; give one of them"
         )
     shown = [_as_transformers(message) for message in wire]
-    asked: dict[str, Any] = {"tools": tools, "documents": documents}
+    asked: dict[str, Any] = {"tools": given.tools, "documents": given.documents}
     until: int | None = None
     prompted = add_generation_prompt or opening is not None
     settings: dict[str, Any] = {"tools": tools, "options": options}
@@ -132,7 +132,12 @@ def render(
         },
     }
     layout: Layout = lay_out(trace, template.control, habits=habits, **how["layout"])
-    found = losses(template.name, trace, wire, authors, tools, until=until)
+    found = losses(template.name, trace, wire, authors, given.tools, until=until)
+    if opening is not None and "name" in opening and not _named(trace, until):
+        detail = (
+            f"{template.name} writes no speaker names: {opening['name']!r} is not in the header"
+        )
+        found.append(Lost("warning", "name-dropped", None, "speaker", detail))
     if prompted and until is None and not habits.prompt:
         detail = f"{template.name} writes no generation prompt; the model's turn is not opened"
         found.append(Lost("note", "unprompted", None, "add_generation_prompt", detail))
@@ -154,69 +159,11 @@ def render(
 # What is given.
 
 
-def _read(
-    given: object, tools: Sequence[Mapping[str, Any]] | None, cast: object
-) -> tuple[list[Wire], Sequence[Mapping[str, Any]] | None, Cast, Mapping[str, Any]]:
-    """Messages in wire form with all their keys, tools, cast and options."""
-    own_cast, own_options = Cast(), dict[str, Any]()
-    if isinstance(given, Conversation):
-        own_cast, own_options = given.cast, dict(given.options)
-        tools = given.tools if tools is None else tools
-        given = [_wire(message) for message in given.messages]
-    elif isinstance(given, Mapping):
-        whole = _mapping(given)
-        if "messages" not in whole:
-            raise ConversationError("there is no key 'messages'")
-        own_cast = Cast.read(whole.get("cast"))
-        own_options = dict(whole.get("options") or {})
-        tools = whole.get("tools") if tools is None else tools
-        given = whole["messages"]
-    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
-        raise ConversationError(
-            f"found {type(given).__name__}; give a list of messages", field="messages"
-        )
-    messages = [_message(index, item) for index, item in enumerate(_sequence(given))]
-    if not messages:
-        raise ConversationError("the conversation is empty; give at least one message")
-    merged = Cast({**own_cast.entries, **Cast.read(cast).entries})
-    return messages, tools, merged, own_options
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value
-
-
-def _sequence(value: Any) -> Sequence[object]:
-    return value
-
-
-def _message(index: int, item: object) -> Wire:
-    """One message as a dict with all its keys."""
-    if isinstance(item, Message):
-        return _wire(item)
-    dump = getattr(item, "model_dump", None)
-    if callable(dump):
-        item = dump()
-    elif dataclasses.is_dataclass(item) and not isinstance(item, type):
-        item = {entry.name: getattr(item, entry.name) for entry in dataclasses.fields(item)}
-    if not isinstance(item, Mapping):
-        raise ConversationError(
-            f"found {type(item).__name__}; a message is an object with role and content",
-            message=index,
-        )
-    return dict(_mapping(item))
-
-
-def _wire(message: Message) -> Wire:
-    """The wire form that templates expect: arguments of calls as objects."""
-    wire = message.to_wire()
-    for call, made in zip(wire.get("tool_calls", ()), message.tool_calls, strict=True):
-        call["function"]["arguments"] = made.arguments
-    return wire
-
-
 def _conversation(
-    wire: list[Wire], tools: object, given: Cast, options: Mapping[str, Any]
+    wire: list[Wire],
+    tools: Sequence[Mapping[str, Any]] | None,
+    given: Cast,
+    options: Mapping[str, Any],
 ) -> Conversation:
     """The messages as masks see them: who speaks, what is said, with what weight."""
     checked = Conversation.read(
@@ -237,12 +184,14 @@ def _conversation(
         )
         for message, whole in zip(checked.messages, wire, strict=True)
     )
-    given_tools = None if tools is None else tuple(_mapping(tool) for tool in _sequence(tools))
+    given_tools = None if tools is None else tuple(tools)
     return Conversation(messages, given_tools, checked.cast, dict(options))
 
 
 def _content(value: object) -> Any:
-    return tuple(_sequence(value)) if isinstance(value, (list, tuple)) else _text(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(typing_cast("Sequence[object]", value))
+    return _text(value)
 
 
 def _text(value: object) -> str | None:
@@ -277,7 +226,7 @@ def _opening(speaker: Speaker | None, given: Cast) -> Wire | None:
             f"speaker={ANY!r}: a template's headers cannot be read back, so the model cannot "
             "choose who speaks; name the speaker, or use a format"
         )
-    role, name = speaker if isinstance(speaker, tuple) else (speaker, None)
+    role, name = _pair(speaker)
     author = given.author(role, name)
     if author != "model":
         found = "nobody" if author is None else author
@@ -285,6 +234,32 @@ def _opening(speaker: Speaker | None, given: Cast) -> Wire | None:
             f"speaker: {role!r} is authored by {found}; declare it with cast={{{role!r}: 'model'}}"
         )
     return {"role": role} if name is None else {"role": role, "name": name}
+
+
+def _pair(speaker: object) -> tuple[str, str | None]:
+    """A role, and a name or None."""
+    pair: tuple[object, ...] = (speaker, None)
+    if isinstance(speaker, (tuple, list)):
+        pair = tuple(typing_cast("Sequence[object]", speaker))
+    match pair:
+        case (str(role), None) if role:
+            return role, None
+        case (str(role), str(name)) if role and name:
+            return check_text(role, None, "speaker"), check_text(name, None, "speaker")
+        case _:
+            raise ConversationError(
+                f"found {speaker!r}; give a role or (role, name)", field="speaker"
+            )
+
+
+def _named(trace: Trace, until: int | None) -> bool:
+    """Whether the header that was opened tells the name of its speaker."""
+    return any(
+        span.origin.message is None
+        and span.origin.field == "name"
+        and (until is None or span.start < until)
+        for span in trace.spans
+    )
 
 
 def _start(trace: Trace, message: int, opening: Wire) -> int:
@@ -329,18 +304,18 @@ def _left_open(
             f"there is no {key} to continue", message=last, field="continue_final_message"
         )
     keys = (key,) if key == "content" else REASONING_FIELDS
-    if said == "":
-        # A template may leave out what is empty; the place is where one character would stand.
+    if said != "":
+        trace = template.trace(shown, **asked, **options, add_generation_prompt=False)
+        spans = _copies(trace, last, keys)
+        if spans:
+            return trace, max(spans, key=_furthest).end
+    if isinstance(said, str) and not said.strip():
+        # A template may leave out what is blank; the place is where one character would stand.
         one = {**shown[-1], **{k: MARK for k in keys if k in shown[-1]}}
         trace = template.trace([*shown[:-1], one], **asked, **options, add_generation_prompt=False)
         spans = _copies(trace, last, keys)
         if spans:
             return trace, spans[-1].start
-    else:
-        trace = template.trace(shown, **asked, **options, add_generation_prompt=False)
-        spans = _copies(trace, last, keys)
-        if spans:
-            return trace, max(spans, key=_furthest).end
     raise ConversationError(
         f"the template writes nothing of its {key}, so that it cannot be continued",
         message=last,
