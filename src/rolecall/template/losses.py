@@ -88,6 +88,12 @@ def _message(
             )
         elif text:
             lost += _cut(name, index, field, text, places, trace)
+    if isinstance(content, (bool, int, float, Mapping)) and not any(
+        place == index and field.startswith("content") for place, field in reached
+    ):
+        kind = "an object" if isinstance(content, Mapping) else "a number or a boolean"
+        detail = f"{name} writes nothing of a content that is {kind}; give a string"
+        gone("error", "content-dropped", "content", detail)
     if (index, "role") not in reached and role not in STANDARD_ROLES:
         detail = f"{name} does not write the role {role!r}; the turn reads as another's"
         gone("warning", "role-dropped", "role", detail)

@@ -109,7 +109,7 @@ def render(
     asked: dict[str, Any] = {"tools": given.tools, "documents": given.documents}
     until: int | None = None
     prompted = add_generation_prompt or opening is not None
-    settings: dict[str, Any] = {"tools": tools, "options": options}
+    settings: dict[str, Any] = {"tools": given.tools, "options": options}
     habits = template.habits(template.control, **settings)
     if opening is not None and (opening != {"role": "assistant"} or not habits.prompt):
         trace = template.trace([*shown, {**opening, "content": MARK}], **asked, **options)
