@@ -88,8 +88,11 @@ def _message(
             )
         elif text:
             lost += _cut(name, index, field, text, places, trace)
-    if isinstance(content, (bool, int, float, Mapping)) and not any(
-        place == index and field.startswith("content") for place, field in reached
+    if isinstance(content, (int, float, Mapping)) and not any(
+        (place == index and field.startswith("content"))
+        # No boolean can tell where it is from.
+        or (place is None and isinstance(content, bool) and field == str(content))
+        for place, field in reached
     ):
         kind = "an object" if isinstance(content, Mapping) else "a number or a boolean"
         detail = f"{name} writes nothing of a content that is {kind}; give a string"
