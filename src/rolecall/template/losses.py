@@ -90,8 +90,8 @@ def _message(
             lost += _cut(name, index, field, text, places, trace)
     if isinstance(content, (int, float, Mapping)) and not any(
         (place == index and field.startswith("content"))
-        # No boolean can tell where it is from.
-        or (place is None and isinstance(content, bool) and field == str(content))
+        # No boolean can tell of which field it is.
+        or (place in (None, index) and isinstance(content, bool) and field == str(content))
         for place, field in reached
     ):
         kind = "an object" if isinstance(content, Mapping) else "a number or a boolean"
