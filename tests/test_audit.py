@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -245,7 +246,7 @@ def test_a_page_without_its_sections_is_refused() -> None:
 @pytest.mark.parametrize("rule", rules().values(), ids=rules())
 def test_a_page_tells_what_the_rule_reports(rule: Rule) -> None:
     assert rule.summary.endswith(".")
-    parts = [part.strip() for part in rule.page.split("## ")]
+    parts = [part.strip() for part in re.split(r"(?m)^## ", rule.page)]
     assert len(parts) == 1 + len(SECTIONS)
     # Each section says something under its heading.
     assert all("\n" in part for part in parts[1:])
