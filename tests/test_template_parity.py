@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rolecall.errors import TemplateRaised
@@ -20,7 +20,7 @@ from rolecall.template.trace import Span, Trace
 from tests.support import template_reference as reference
 from tests.support.template_chats import CHATS, Chat, Field, chats, marked
 from tests.support.template_reference import Failed, Outcome, Rendered
-from tests.support.templates import TEMPLATES, TWINS, parameters, published
+from tests.support.templates import TEMPLATES, TWINS, parameters, published, share
 
 SHOWN = 4
 
@@ -48,16 +48,6 @@ def expected(name: str, call: Mapping[str, Any], *, generated: bool = False) -> 
     return reference.render(found.text, tokens=found.tokens, generated=generated, **call)
 
 
-ORDER = {name: number for number, name in enumerate(TEMPLATES)}
-
-
-def chats_of(name: str) -> tuple[Chat, ...]:
-    """The conversations that a template runs on."""
-    if settings.get_current_profile_name() == "full":
-        return tuple(CHATS)
-    return tuple(CHATS[ORDER[published(name).name] % 3 :: 3])
-
-
 def arguments(chat: Chat) -> list[dict[str, Any]]:
     """The arguments of a rendering, without and with a generation prompt."""
     if "add_generation_prompt" in chat.options:
@@ -68,7 +58,7 @@ def arguments(chat: Chat) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", parameters())
 def test_texts_and_errors_are_transformers(name: str) -> None:
     differences: list[str] = []
-    for chat in chats_of(name):
+    for chat in share(CHATS, name):
         for call in arguments(chat):
             ours, theirs = outcome(name, call), expected(name, call)
             if ours != theirs:
@@ -78,7 +68,7 @@ def test_texts_and_errors_are_transformers(name: str) -> None:
                     f"  ours   {ours}\n  theirs {theirs}"
                 )
     shown = "\n".join(differences[:SHOWN])
-    assert not differences, f"{len(differences)} of {2 * len(chats_of(name))}:\n{shown}"
+    assert not differences, f"{len(differences)} of {2 * len(share(CHATS, name))}:\n{shown}"
 
 
 NORMAL = tuple(name for name, one in TEMPLATES.items() if not one.full)
@@ -109,7 +99,7 @@ UNFOLLOWED = {
 def test_spans_tell_where_the_callers_words_are(name: str) -> None:
     wrong: list[str] = []
     lost: list[str] = []
-    for chat in chats_of(name):
+    for chat in share(CHATS, name):
         sown, fields = marked(chat)
         # The generation prompt holds no words.
         call = arguments(sown)[-1]

@@ -27,7 +27,7 @@ from tests.support import template_reference as reference
 from tests.support.template_chats import CALL, CHATS, WEATHER, Chat, chats, marked, said
 from tests.support.template_ids import CAST, acceptable
 from tests.support.template_reference import Failed, Rendered
-from tests.support.templates import TEMPLATES, parameters, published
+from tests.support.templates import TEMPLATES, parameters, published, share
 from tests.support.vocabulary import vocabulary
 
 
@@ -69,7 +69,7 @@ PREPARED = [chat for chat in CHATS if chat.kind in ("plain", "reasoning", "none"
 @pytest.mark.parametrize("name", parameters())
 def test_texts_and_errors_are_those_of_apply_chat_template(name: str) -> None:
     found = published(name)
-    for chat in PREPARED:
+    for chat in share(PREPARED, name):
         if acceptable(chat):
             call = chat.arguments()
             ours = render(name, call)
@@ -85,7 +85,7 @@ def test_texts_and_errors_are_those_of_apply_chat_template(name: str) -> None:
 def test_records_say_what_words_are_missing(name: str) -> None:
     """Words that occur nowhere else are in the text exactly where no record says otherwise."""
     wrong: list[str] = []
-    for chat in CHATS:
+    for chat in share(CHATS, name):
         if chat.kind == "hostile" or not acceptable(chat):
             continue
         sown, fields = marked(chat)
