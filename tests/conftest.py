@@ -20,7 +20,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 for _name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
     os.environ.pop(_name, None)
 
-EXAMPLES = {"quick": 25, "default": 200, "full": 3000}
+EXAMPLES = {"quick": 25, "default": 100, "full": 3000}
 
 PROFILE = os.environ.get("ROLECALL_TEST_PROFILE", "default")
 if PROFILE not in EXAMPLES:

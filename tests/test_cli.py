@@ -584,7 +584,7 @@ FILE_ERRORS: list[tuple[list[str], str]] = [
     (["folder"], "cannot read folder: Is a directory"),
     (["chat.json", "--format", "chatlm"], "no bundled format is called 'chatlm'; did you mean 'chatml'?; 'rolecall formats' lists them, and a path to a .toml file works too"),
     (["chat.json", "--format", "no.toml"], "cannot read the format file 'no.toml': No such file or directory"),
-    (["chat.json", "--format", "./folder"], "cannot read the format file './folder': Is a directory"),
+    (["chat.json", "--format", "./folder"], "the folder 'folder' holds no chat template: neither chat_template.jinja nor tokenizer_config.json nor a .gguf file"),
     (["chat.json", "--format", "binary.toml"], "cannot read the format file 'binary.toml': it is not UTF-8 text"),
     (["chat.json", "--format", "rule.toml"], "rule.toml, line 4: order.first lists authors (owner, client, model, tool)"),
     (["chat.json", "--tokenizer", "nope"], "there is no file 'nope'"),

@@ -660,7 +660,9 @@ def _with_reasoning(fmt: Format, drafts: Sequence[Draft], number: int, message: 
     if "reasoning" not in draft.blank or draft.slots.get("reasoning"):
         return message
     turns = [_turn_of(draft) for draft in drafts]
-    if not strategies.THINKS[fmt.reasoning.thinks].apply(turns, number):
+    first_kept = min(strategies.KEEP[keep].apply(turns) for keep in fmt.reasoning.keeps)
+    # Where reasoning is dropped, the block is not of reasoning either.
+    if number >= first_kept and not strategies.THINKS[fmt.reasoning.thinks].apply(turns, number):
         return message
     return replace(
         message,
