@@ -130,7 +130,9 @@ def _fetch(part: Spec, folder: Path) -> None:
                 wheel.extractall(content)
         else:
             with tarfile.open(archive) as tar:
-                tar.extractall(content, filter="data")
+                # Pythons before 3.11.4 have no filters.
+                safe: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                tar.extractall(content, **safe)
         if archive.suffix != ".whl":
             # Source distributions and npm packages hold everything in one folder.
             (content,) = content.iterdir()
