@@ -100,6 +100,13 @@ def test_records_say_what_words_are_missing(name: str) -> None:
     assert not wrong, "\n".join(wrong[:6])
 
 
+def test_an_answer_that_is_cut_behind_its_thoughts_is_an_error() -> None:
+    jinja = "{% for m in messages %}{{ m.content.split('</think>')[0] }}{% endfor %}"
+    messages = [USER, said("assistant", "<think>B</think>The answer")]
+    found = Template.from_text(jinja).render(messages, strict=False)
+    assert [(x.level, x.code, x.message) for x in found.lost] == [("error", "content-cut", 1)]
+
+
 SAID = ("content-dropped", "content-cut")
 THOUGHT = ("reasoning-dropped",)
 CALLED = ("call-dropped", "arguments-dropped")

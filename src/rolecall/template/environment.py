@@ -353,7 +353,7 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
             except TemplateLimit:
                 raise
             except Exception:
-                pass
+                pass  # what is wrong with it, the sandbox's own call says next
             text = wrapped(*args, **kwargs)
             if isinstance(text, Markup):
                 return text

@@ -21,8 +21,8 @@ from rolecall.template.tokens import common_prefix, control_pattern
 from rolecall.template.trace import Span, Trace
 from rolecall.template.traced import Origin
 
-REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
-"""Keys under which messages carry reasoning; the first is the standard one."""
+REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
+"""Keys under which messages carry reasoning, in the order in which transformers looks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def lay_out(
         tail = [replace(p, part="header", turn=None) for p in pieces[len(body) :]]
     else:
         body, tail = pieces, list[Piece]()
-    body = _turns(body, habits)
+    body = _turns(body)
     opened: int | None = None
     ends: dict[str, None] = {}
     if not tail and prompted:
@@ -244,7 +244,7 @@ def _echoes(trace: Trace) -> Iterator[bool]:
         seen.add(key)
 
 
-def _turns(pieces: list[Piece], habits: Habits) -> list[Piece]:
+def _turns(pieces: list[Piece]) -> list[Piece]:
     """Give every piece its turn.
 
     A piece without a message stands between two turns: up to the token that ends the first it is
@@ -263,7 +263,7 @@ def _turns(pieces: list[Piece], habits: Habits) -> list[Piece]:
             number += 1
         after = next((p.turn for p in islice(found, number, None) if p.turn is not None), None)
         speaking = begin > 0 and _says(found[begin - 1])
-        found[begin:number] = _shared(found[begin:number], before, after, habits, speaking=speaking)
+        found[begin:number] = _shared(found[begin:number], before, after, speaking=speaking)
         before = next((p.turn for p in reversed(found[begin:number]) if p.turn is not None), before)
     return found
 
@@ -281,7 +281,6 @@ def _shared(
     pieces: list[Piece],
     before: int | None,
     after: int | None,
-    habits: Habits,
     *,
     speaking: bool,
 ) -> list[Piece]:
@@ -292,14 +291,13 @@ def _shared(
     end = 0
     if before is not None and speaking:
         end = controls[0] + 1 if controls else (len(pieces) if after is None else 0)
-    rest = after
     begin = end
     if before is None:
         # What stands before the first message is no header of it if a turn ends there.
         marks = [n for n, p in enumerate(pieces) if p.origin.kind == "token"]
         begin = marks[-1] + 1 if marks else 0
     return [
-        replace(piece, turn=before if n < end else rest if n >= begin else None)
+        replace(piece, turn=before if n < end else after if n >= begin else None)
         for n, piece in enumerate(pieces)
     ]
 

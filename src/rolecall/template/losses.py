@@ -11,6 +11,9 @@ from rolecall.lost import Level, Lost
 from rolecall.template.layout import REASONING_FIELDS
 from rolecall.template.trace import Trace
 
+_THOUGHTS_END = "</think>"
+"""Behind it stands the answer, where a message holds its thoughts in the content."""
+
 Reached = Mapping[tuple[int | None, str], list[tuple[int, int]]]
 
 
@@ -87,7 +90,7 @@ def _message(
                 level, "content-dropped", field, f"{name} writes nothing of the message of {role!r}"
             )
         elif text:
-            lost += _cut(name, index, field, text, places, trace)
+            lost += _cut(name, index, field, text, places)
     if isinstance(content, (int, float, Mapping)) and not any(
         (place == index and field.startswith("content"))
         # No boolean can tell of which field it is.
@@ -199,23 +202,21 @@ def _is_object(text: object) -> bool:
         return False
 
 
-def _cut(
-    name: str, index: int, field: str, text: str, places: list[tuple[int, int]], trace: Trace
-) -> list[Lost]:
+def _cut(name: str, index: int, field: str, text: str, places: list[tuple[int, int]]) -> list[Lost]:
     """Records for a text of which only some is written, or some twice."""
     if (-1, -1) in places:
         return []
-    missing: list[str] = []
+    missing: list[tuple[int, int]] = []
     at = 0
     twice = False
     for start, end in sorted(places):
         if start > at:
-            missing.append(text[at:start])
+            missing.append((at, start))
         twice = twice or (start < at and bool(text[start : min(at, end)].strip()))
         at = max(at, end)
-    missing.append(text[at:])
+    missing.append((at, len(text)))
     lost: list[Lost] = []
-    gone = "".join(missing)
+    gone = "".join(text[start:end] for start, end in missing)
     if twice:
         detail = f"{name} writes this text more than once"
         lost.append(Lost("warning", "content-duplicated", index, field, detail))
@@ -223,8 +224,10 @@ def _cut(
         detail = f"{name} trims white space"
         lost.append(Lost("note", "trimmed", index, field, detail))
     elif gone.strip():
-        thought = text.lstrip().startswith("<think>") or "</think>" in gone
-        level: Level = "note" if thought else "error"
+        # Thoughts in the content may be left out, as reasoning is; what follows them may not.
+        thoughts = text.rfind(_THOUGHTS_END) + len(_THOUGHTS_END) if _THOUGHTS_END in text else 0
+        answer = "".join(text[max(start, thoughts) : end] for start, end in missing)
+        level: Level = "error" if answer.strip() else "note"
         shown = gone.strip() if len(gone.strip()) <= 40 else gone.strip()[:37] + "..."
         detail = f"{name} leaves out part of the text: {shown!r}"
         lost.append(Lost(level, "content-cut", index, field, detail))

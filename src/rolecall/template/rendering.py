@@ -201,14 +201,10 @@ def _text(value: object) -> str | None:
 def _as_transformers(message: Wire) -> Wire:
     """What transformers hands to the template: no empty keys, reasoning under its other names."""
     kept = {key: value for key, value in message.items() if value is not None}
-    reasoning = next((kept[key] for key in _READ_REASONING if key in kept), None)
+    reasoning = next((kept[key] for key in REASONING_FIELDS if key in kept), None)
     if reasoning is None:
         return kept
     return {"thinking": reasoning, **kept, "reasoning_content": reasoning}
-
-
-_READ_REASONING = ("reasoning_content", "thinking", "reasoning")
-"""Where transformers looks for reasoning, in this order."""
 
 
 # Where the output is cut.

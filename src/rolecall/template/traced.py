@@ -53,8 +53,9 @@ TEMPLATE = Origin("template")
 UNKNOWN = Origin("unknown")
 
 _OBJECT = 100
+"""Bytes that a string takes beside its characters, about."""
 _RUN = 8
-"""Bytes that a string takes beside its characters, about, and each of its runs."""
+"""Bytes that each of its runs takes, about."""
 
 METER: ContextVar[Meter] = ContextVar("meter")
 """The meter of the rendering that runs."""
@@ -133,9 +134,6 @@ class Traced(str):
         return Traced(text, merge(runs))
 
     # Parts.
-
-    def _part(self, start: int, end: int) -> Traced:
-        return Traced(str.__getitem__(self, slice(start, end)), cut(self._runs, start, end))
 
     def __getitem__(self, key: SupportsIndex | slice, /) -> str:
         text = super().__getitem__(key)
