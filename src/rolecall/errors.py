@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -150,6 +150,29 @@ class TemplateRaised(TemplateError):  # noqa: N818  (it says what happened)
 
 class TemplateLimit(TemplateError):  # noqa: N818
     """A template that takes more time, room or depth than it is allowed."""
+
+
+class LearnError(InputError):
+    """A template that no format file was found for.
+
+    Attributes:
+        conversation: The conversation that shows why, as `messages` and what is given beside them.
+        expected: What the template writes, or why it refuses.
+        found: What the best format file found would write, or why it refuses.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        conversation: Mapping[str, Any] | None = None,
+        expected: str = "",
+        found: str = "",
+    ) -> None:
+        self.conversation = conversation
+        self.expected = expected
+        self.found = found
+        super().__init__(text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
