@@ -23,6 +23,7 @@ from rolecall.turn import TurnSpec
 if TYPE_CHECKING:
     from rolecall.batch import Batch
     from rolecall.encode import Encoding
+    from rolecall.export import Exported
     from rolecall.render import Rendering, Speaker
     from rolecall.stream import Stream
 
@@ -480,6 +481,23 @@ class Format:
             continue_final_message=continue_final_message,
             speaker=speaker,
         )
+
+    def export(self, target: str, **options: Any) -> Exported:
+        """Write the format as the files that another program loads.
+
+        Args:
+            target: ``"jinja"``, ``"sillytavern"``, ``"ollama"`` …: a name of
+                `rolecall.export.TARGETS`.
+            **options: What the target may be told, and values of the options that the format
+                declares, which are written into the files.
+
+        Raises:
+            InputError: If there is no such target, or it cannot write this format.
+            OptionError: If an option is unknown or its value is of the wrong type.
+        """
+        from rolecall.export import export
+
+        return export(self, target, **options)
 
     def option_values(self, given: Mapping[str, Any]) -> dict[str, str | bool | int]:
         """The value of every option, the caller's or the default.

@@ -1,0 +1,329 @@
+"""`rolecall export`: a format as the files that another program loads."""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rolecall.cli import read
+from rolecall.cli.render import CastOption
+from rolecall.cli.screen import Output, json_bytes, write_bytes
+from rolecall.errors import InputError, UnknownFormatError
+from rolecall.export import TARGETS, Exported, Target, export
+from rolecall.format import Format, holds_template, load_format
+from rolecall.lost import GRAVITY
+
+
+def command(
+    format: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            help="A bundled format ('rolecall formats' lists them), or the path of a .toml file.",
+            show_default=False,
+        ),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="TARGET",
+            help=f"What to write: {', '.join(TARGETS)}.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE | FOLDER",
+            help="Where to write; a folder where there are several files. Without it a single file "
+            "goes to standard output, as it does with -.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="NAME=VALUE", help="An option of the format. Repeatable."),
+    ] = None,
+    speaker: Annotated[
+        str | None,
+        typer.Option(
+            "--speaker", metavar="ROLE", help="The role under which the model speaks (assistant)."
+        ),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user", metavar="ROLE", help="The role under which the client speaks (user)."
+        ),
+    ] = None,
+    cast: CastOption = None,
+    names: Annotated[
+        bool | None,
+        typer.Option(
+            "--names/--no-names",
+            help="Headers say who speaks, where the format has a place for it (sillytavern).",
+            show_default=False,
+        ),
+    ] = None,
+    generation_markers: Annotated[
+        bool,
+        typer.Option(
+            "--generation-markers",
+            help="Mark what the model samples with {% generation %}, for transformers (jinja).",
+        ),
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="PATH",
+            help="The model: its folder (tokenizer-config), or what FROM names (ollama).",
+        ),
+    ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rows",
+            metavar="[TOKEN=]RULE",
+            help="What the rows of new tokens are set to (tokenizer-config): mean, copy:TOKEN, "
+            "describe:TEXT or keep. Repeatable.",
+        ),
+    ] = None,
+    reserved: Annotated[
+        bool | None,
+        typer.Option(
+            "--reserved/--no-reserved",
+            help="Use reserved tokens of the model first (tokenizer-config; the default).",
+            show_default=False,
+        ),
+    ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="TOKEN=RESERVED",
+            help="A reserved token to use for a token (tokenizer-config). Repeatable.",
+        ),
+    ] = None,
+    weights: Annotated[
+        bool | None,
+        typer.Option(
+            "--weights/--no-weights",
+            help="Write weights too, where the model has them (tokenizer-config; the default).",
+            show_default=False,
+        ),
+    ] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on",
+            metavar="LEVEL",
+            help="Write nothing and exit with 1 if something of this level cannot be carried: "
+            "note, warning or error.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON object with the files, what is lost, and the notes."),
+    ] = False,
+) -> Output:
+    """Write a format as the files that another program loads.
+
+    What the target cannot carry is said on standard error, one line each. Files are written whole
+    or not at all.
+    """
+    if fail_on is not None:
+        read.choice("--fail-on", fail_on, read.LEVELS)
+    target = _target(to)
+    fmt = _format(format)
+    given: dict[str, Any] = {
+        "speaker": speaker,
+        "user": user,
+        "cast": read.read_cast(cast) if cast else None,
+        "names": names,
+        "generation_markers": generation_markers or None,
+        "model": model,
+        "rows": rows,
+        "reserved": reserved,
+        "mapping": mapping,
+        "weights": weights,
+        "output": output if target.folder else None,
+        "force": (force or None) if target.folder else None,
+    }
+    arguments = _arguments(target, given)
+    options = read.read_options(option or [], fmt)
+    made = export(fmt, target.name, **options, **arguments)
+    reached = fail_on is not None and any(
+        GRAVITY[record.level] >= GRAVITY[fail_on] for record in made.lost
+    )
+    notes = [str(record) for record in made.lost]
+    if as_json:
+        data = json_bytes([_json(fmt, made)], indent=1)
+        if not reached:
+            _place(made, output, force=force, alone=False)
+        return Output(lambda: write_bytes(data), notes, int(reached))
+    notes += [f"{target.name}: {note}" for note in made.notes]
+    if reached:
+        return Output(lambda: None, notes, 1)
+    return Output(_place(made, output, force=force, alone=True), notes)
+
+
+def _target(name: str) -> Target:
+    read.choice("--to", name, tuple(TARGETS))
+    return TARGETS[name]
+
+
+def _format(source: str) -> Format:
+    if source == "-":
+        raise InputError("FORMAT: give a name or a path; a format's file is not read from a pipe")
+    if holds_template(source):
+        raise UnknownFormatError(
+            f"{source!r} holds a chat template, and formats are exported; "
+            "'rolecall learn' makes a format of a template"
+        )
+    return load_format(source)
+
+
+FLAGS: Mapping[str, str] = {
+    "generation_markers": "--generation-markers",
+    "mapping": "--map",
+}
+"""Arguments of targets to their options here, where those are not called alike."""
+
+
+def _arguments(target: Target, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given, as the target takes it.
+
+    Raises:
+        InputError: If the target does not take it.
+    """
+    known = target.takes()
+    arguments = {name: value for name, value in given.items() if value is not None}
+    if target.folder:
+        _read_folder(arguments)
+    for name in arguments:
+        if name not in known:
+            flag = FLAGS.get(name, f"--{name}")
+            users = [
+                other.name for other in TARGETS.values() if name in other.takes() or other.folder
+            ]
+            raise InputError(f"{flag}: {target.name} takes none (it is for {', '.join(users)})")
+    return arguments
+
+
+def _read_folder(arguments: dict[str, Any]) -> None:
+    """Read what only the making of a model's folder takes."""
+    from rolecall.export.tokenizer_config import read_mapping, read_rows
+
+    if "rows" in arguments:
+        arguments["rows"] = read_rows(arguments["rows"])
+    mapping = arguments.pop("mapping", None)
+    if mapping is not None:
+        if "reserved" in arguments:
+            raise InputError("--map and --reserved: give only one of them")
+        arguments["reserved"] = read_mapping(mapping)
+    if "output" not in arguments:
+        raise InputError("-o: tokenizer-config writes a folder; say which")
+
+
+def _json(fmt: Format, made: Exported) -> dict[str, Any]:
+    return {
+        "format": fmt.name,
+        "target": made.target,
+        "files": {
+            name: content if isinstance(content, str) else {"base64": base64.b64encode(content)}
+            for name, content in made.files.items()
+        },
+        "folder": None if made.folder is None else str(made.folder),
+        "lost": [record._asdict() for record in made.lost],
+        "notes": list(made.notes),
+    }
+
+
+# Writing.
+
+
+def _place(made: Exported, output: str | None, *, force: bool, alone: bool) -> Callable[[], None]:
+    """Write the files where they shall stand; what is left to do writes to standard output."""
+
+    def nothing() -> None:
+        pass
+
+    if made.folder is not None:
+        return nothing
+    contents = {
+        name: content.encode() if isinstance(content, str) else content
+        for name, content in made.files.items()
+    }
+    if output is None or output == "-":
+        if not alone:
+            return nothing
+        if len(contents) > 1:
+            raise InputError(
+                f"{made.target} makes {len(contents)} files ({', '.join(contents)}); give a folder "
+                "with -o, or --json"
+            )
+        (data,) = contents.values()
+        return lambda: write_bytes(data)
+    target = Path(output)
+    if len(contents) == 1 and not target.is_dir() and not output.endswith(("/", os.sep)):
+        if not target.parent.is_dir():
+            raise InputError(f"-o {output}: there is no folder {target.parent}")
+        (data,) = contents.values()
+        _write({target: data}, force=force)
+        return nothing
+    if target.exists() and not target.is_dir():
+        raise InputError(
+            f"-o {output}: {made.target} makes {len(contents)} files and this is one; give a folder"
+        )
+    _write({target / name: data for name, data in contents.items()}, force=force)
+    return nothing
+
+
+def _write(files: Mapping[Path, bytes], *, force: bool) -> None:
+    """Write all of the files, or none.
+
+    Raises:
+        InputError: If one is there already, or cannot be written.
+    """
+    there = [file for file in files if file.exists() or file.is_symlink()]
+    if there and not force:
+        raise InputError(f"{there[0]} is there already; --force writes over it")
+    staged: list[tuple[str, Path]] = []
+    try:
+        for file, data in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.is_dir():
+                raise IsADirectoryError(21, "it is a folder", str(file))
+            descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+            staged.append((name, file))
+            with os.fdopen(descriptor, "wb") as scratch:
+                scratch.write(data)
+            Path(name).chmod(_mode(file))
+        while staged:
+            name, file = staged.pop(0)
+            Path(name).replace(file)
+    except OSError as error:
+        where = error.filename or next(iter(files))
+        raise InputError(f"cannot write {where}: {error.strerror or error}") from None
+    finally:
+        for name, _ in staged:
+            Path(name).unlink(missing_ok=True)
+
+
+def _mode(file: Path) -> int:
+    """The permissions of a file that is there, or those of a new one."""
+    if file.exists():
+        return file.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
