@@ -159,6 +159,11 @@ def keep_all(turns: list[Turn]) -> int:
     return 0
 
 
+def keep_none(turns: list[Turn]) -> int:
+    """No turn keeps its reasoning; it is read from replies alone."""
+    return len(turns)
+
+
 def keep_after_last_client(turns: list[Turn]) -> int:
     """Turns after the last client turn keep their reasoning."""
     return max((i for i, turn in enumerate(turns) if turn.author == "client"), default=-1) + 1
@@ -183,6 +188,7 @@ def _is_reply(turn: Turn) -> bool:
 
 KEEP: dict[str, Strategy] = {
     "all": Strategy(keep_all, standard=True),
+    "none": Strategy(keep_none, standard=True),
     "after-last-client": Strategy(keep_after_last_client, standard=True),
     "after-first-reply": Strategy(keep_after_first_reply, standard=True),
 }

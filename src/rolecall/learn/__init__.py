@@ -1,0 +1,1 @@
+from rolecall.learn.learning import learn

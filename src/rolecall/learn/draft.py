@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rolecall.format import Format
 
 
-class Inexpressible(Exception):
+class Inexpressible(Exception):  # noqa: N818  (it says what is the matter)
     """What a template does has no spelling in a format file."""
 
 

@@ -46,7 +46,7 @@ class Field:
 Piece = Literal | Field
 Refusal = TemplateRaised | TemplateLimit
 
-CLOCK = datetime(2019, 7, 23, 11, 43, 17)  # noqa: DTZ001  (templates read the local time)
+CLOCK = datetime(2019, 7, 23, 11, 43, 17)
 """What the clock says in every probe, so that it can be told from what a template always writes."""
 
 
@@ -65,12 +65,23 @@ class Prober:
     begun: float = field(default_factory=time.monotonic)
     _seen: dict[str, Trace | Refusal] = field(default_factory=dict[str, Any], repr=False)
     _words: Iterator[str] | None = field(default=None, repr=False)
+    _contents: list[str] = field(default_factory=list[str], repr=False)
+    date: str = ""
+    """How the template spells the date of `CLOCK`, or empty where it writes none."""
+    typed: bool = False
+    """Whether contents are given as lists of text parts."""
 
     def word(self) -> str:
         """A word that stands neither in the template nor in any probe before."""
         if self._words is None:
             self._words = _new_words(self.template.jinja)
         return next(self._words)
+
+    def words(self, count: int) -> list[str]:
+        """The first so many of the words that stand for contents; always the same ones."""
+        while len(self._contents) < count:
+            self._contents.append(self.word())
+        return self._contents[:count]
 
     def trace(
         self,
@@ -96,8 +107,9 @@ class Prober:
     ) -> Trace | Refusal:
         """The same, of a conversation that will not be asked for again."""
         self.tick()
+        given = [_typed(one) for one in messages] if self.typed else messages
         try:
-            return self.template.trace(messages, tools, now=lambda: CLOCK, **options)
+            return self.template.trace(given, tools, now=lambda: CLOCK, **options)
         except (TemplateRaised, TemplateLimit) as error:
             return error
 
@@ -125,6 +137,14 @@ class Prober:
         """What the template wrote, taken apart; None where it refuses."""
         found = self.trace(messages, tools, **options)
         return None if isinstance(found, (TemplateRaised, TemplateLimit)) else pieces(found)
+
+
+def _typed(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The message with its content as a list of one text part."""
+    content = message.get("content")
+    if not isinstance(content, str):
+        return dict(message)
+    return {**message, "content": [{"type": "text", "text": content}]}
 
 
 def pieces(trace: Trace) -> list[Piece]:
@@ -155,8 +175,12 @@ def pieces(trace: Trace) -> list[Piece]:
 
 def _add(found: list[Piece], piece: Piece) -> None:
     last = found[-1] if found else None
-    both = isinstance(last, Literal) and isinstance(piece, Literal)
-    if both and not last.token and not piece.token:
+    if (
+        isinstance(last, Literal)
+        and isinstance(piece, Literal)
+        and not last.token
+        and not piece.token
+    ):
         found[-1] = Literal(last.text + piece.text)
     else:
         found.append(piece)
