@@ -49,6 +49,8 @@ def make(
             said_by = user_role if speaker == user else role
             messages.append({"role": said_by, "name": speaker, "content": text, "weight": 0})
     lost += of_lore + dialogue.lost + _of_examples(dialogue, as_turns, as_text, examples)
+    if examples == "none" and card.mes_example.strip():
+        lost.append(_left_out("mes_example"))
     opening, of_greeting = _greeting(card, macros, greeting)
     lost += of_greeting
     if opening:
@@ -81,7 +83,7 @@ def _check(
         raise CardError("it is blank; a card names its character", field="name")
     if not user.strip():
         raise CardError("it is empty; give the name of who talks to the character", field="user")
-    if user == char:
+    if user in (char, card.name.strip()):
         raise CardError(
             f"{user!r} is the character's own name, and nobody could tell the two apart; "
             "give another",
@@ -193,14 +195,18 @@ def _greeting(card: Card, macros: Macros, greeting: int | None) -> tuple[str, li
     lost: list[Lost] = []
     there = [number for number, text in enumerate(card.greetings) if text.strip()]
     others = [number for number in there if number != greeting]
+    fields = ["first_mes"] * (0 in others) + ["alternate_greetings"] * any(others)
+    if greeting is None:
+        return "", [_left_out(", ".join(fields))] if there else []
     if others:
         numbers = ", ".join(map(str, others[:8])) + (", …" if len(others) > 8 else "")
         lost.append(
-            _note("greeting-other", "alternate_greetings" if 0 not in others else "first_mes",
-                  f"a conversation has one greeting; the card has others: {numbers}")
-        )  # fmt: skip
-    if greeting is None:
-        return "", lost
+            _note(
+                "greeting-other",
+                ", ".join(fields),
+                f"a conversation has one greeting; the card has others: {numbers}",
+            )
+        )
     where = f"alternate_greetings[{greeting - 1}]" if greeting else "first_mes"
     text = macros.expand(card.greetings[greeting], where)
     return (text if text.strip() else ""), lost
@@ -211,7 +217,7 @@ def _of_last(written: bool) -> Lost:
     if written:
         return _note("stands-last", field, "it is to stand behind the newest message; keep it last "
                      "when messages are added")  # fmt: skip
-    return Lost("warning", "field-dropped", None, field, "it is left out, as you asked")
+    return _left_out(field)
 
 
 # Who is who.
@@ -280,6 +286,10 @@ def _is_newer(version: str, known: float) -> bool:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _left_out(field: str) -> Lost:
+    return Lost("warning", "field-dropped", None, field, "it is left out, as you asked")
 
 
 def _note(code: str, field: str, text: str) -> Lost:

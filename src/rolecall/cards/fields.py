@@ -42,7 +42,13 @@ def card_of(given: object, source: str) -> Card:
     """
     if not isinstance(given, Mapping):
         raise CardError(f"found {kind(given)}; a card is a JSON object", source=source)
-    root = cast("Mapping[str, Any]", given)
+    try:
+        return _card_of(cast("Mapping[str, Any]", given), source)
+    except RecursionError:
+        raise CardError("it is nested too deeply", source=source) from None
+
+
+def _card_of(root: Mapping[str, Any], source: str) -> Card:
     spec = _spec(root, source)
     if spec == "v1":
         return _card(root, "", root, spec, source)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from rolecall.lost import Lost
 
 LONGEST_SHOWN = 60
+DEEPEST = 20
+"""Placeholders within each other; what is deeper is text."""
 DRAWN = ("random", "pick", "roll")
 SILENT = ("//", "comment", "hidden_key")
 """Placeholders that stand for nothing in a prompt."""
@@ -50,7 +52,7 @@ class Macros:
         # Each level of nesting: what it came to so far, and what is recorded if it is kept.
         stack: list[tuple[list[str], list[Lost]]] = [([], [])]
         for piece in _MARK.split(text):
-            if piece == "{{":
+            if piece == "{{" and len(stack) <= DEEPEST:
                 stack.append(([], []))
             elif piece == "}}" and len(stack) > 1:
                 inner, records = stack.pop()

@@ -31,7 +31,7 @@ SECTIONS = {
 }
 """Headings, in small letters, of what is no part of the description."""
 
-_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
@@ -97,8 +97,12 @@ def _headings(lines: list[str]) -> list[_Heading]:
                 fence = ""
         elif mark is not None:
             fence = mark[1]
-        elif (heading := _HEADING.fullmatch(line)) is not None:
-            found.append(_Heading(number, len(heading[1]), (heading[2] or "").strip()))
+        elif (heading := _HEADING.match(line)) is not None:
+            text = line[heading.end() :].strip()
+            closed = text.rstrip("#")
+            if not closed or closed[-1].isspace():
+                text = closed.rstrip()
+            found.append(_Heading(number, len(heading[1]), text))
     return found
 
 
