@@ -22,6 +22,7 @@ from rolecall.format import Format, formats
 from rolecall.format import load_format as format
 from rolecall.lost import Lost
 from rolecall.render import ANY, Rendering
+from rolecall.repair import repair
 from rolecall.segment import PARTS, Segment
 from rolecall.template import load_template as template
 
@@ -53,6 +54,7 @@ __all__ = [
     "format",
     "formats",
     "load",
+    "repair",
     "template",
     "tokenizer",
 ]

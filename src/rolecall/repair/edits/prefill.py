@@ -1,0 +1,65 @@
+"""A prompt that ends behind the end token of what the model is to continue.
+
+The messages alone cannot say whether the last reply is finished or begun. Whoever asks for a
+generation prompt asks the model to go on, and training never does: so the end is left out there
+and nowhere else. transformers' ``continue_final_message`` cuts the text itself and hands the
+template nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+
+from rolecall.audit.ending import end_in_history
+from rolecall.audit.finding import Finding
+from rolecall.audit.outcome import Outcome
+from rolecall.repair.conditions import relaxed
+from rolecall.repair.edit import Candidate, Edit
+from rolecall.repair.literals import cut_end
+from rolecall.repair.loops import loop_of, quote_of
+from rolecall.repair.syntax import Syntax
+from rolecall.repair.trial import Trial
+
+RULES = ("prefill-closed",)
+OPT_IN = ""
+# That the message is left open is now told of as what add_generation_prompt does.
+TRADES = ("generation-prompt-after-assistant",)
+WHY = "no place in the template writes the end of the assistant's turn alone"
+
+
+def propose(trial: Trial, finding: Finding) -> Iterator[Candidate]:
+    """Open the turn that the generation prompt asks for, or leave out the end of the last one."""
+    syntax = trial.syntax
+    for candidate in relaxed(syntax):
+        if "add_generation_prompt" in syntax.jinja and trial.probe.generation_prompt:
+            yield candidate
+    end = (end_in_history(trial.probe) or "").strip()
+    for condition in ("loop.last and add_generation_prompt",):
+        yield from _left_open(syntax, end, condition)
+
+
+def _left_open(syntax: Syntax, end: str, condition: str) -> Iterator[Candidate]:
+    empty = quote_of(syntax.jinja) * 2
+    says = "The end of the last reply is not written where a generation prompt is asked for."
+    for node in syntax.find(nodes.Name):
+        place = syntax.place(node)
+        if node.name == "eos_token" and node.ctx == "load" and place is not None:
+            if loop_of(syntax, node) is None:
+                continue
+            alone = syntax.tag(node) is not None
+            chosen = f"{empty} if {condition} else eos_token"
+            yield Candidate((Edit(place, chosen if alone else f"({chosen})"),), says)
+    if end:
+        yield from (Candidate(edits, says) for edits in cut_end(syntax, end, f"not ({condition})"))
+
+
+def concerns(old: Outcome, new: Outcome) -> bool:
+    """The model is asked to go on behind its own last message."""
+    asked = old.conversation.get("options", {}).get("add_generation_prompt")
+    if not asked or not old.ok or not old.messages:
+        return False
+    # What follows on the old text is cut off, or a turn is opened behind it.
+    ends = old.messages[-1].get("role") == "assistant"
+    return ends and (old.text.startswith(new.text) or new.text.startswith(old.text))

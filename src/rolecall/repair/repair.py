@@ -1,0 +1,164 @@
+"""Repair: from the findings of an audit to a changed template with its proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rolecall.errors import OptionError, TemplateError, nearest
+from rolecall.repair.proof import Proof, Step, Unrepaired
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A template before and after."""
+
+    name: str
+    """What the template is called in messages."""
+    template: str
+    """Which of the source's named templates it is; ``default`` where there is one only."""
+    original: str
+    jinja: str
+    """The repaired template; the original where nothing could be repaired."""
+    steps: tuple[Step, ...]
+    """The changes, in the order in which they were made."""
+    unrepaired: tuple[Unrepaired, ...]
+    """The findings that were to be repaired and stay, and why."""
+    proof: Proof
+    assumed: Mapping[str, str]
+    """Tokens that the template asks for and no file tells, with what stood in for them."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was repaired."""
+        return self.jinja != self.original
+
+    @property
+    def diff(self) -> str:
+        """The change as a unified diff; empty where nothing could be repaired."""
+        from rolecall.repair.edit import diff  # loads jinja2
+
+        return diff(self.original, self.jinja, self.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """The repair as plain data; the keys are stable."""
+        return {
+            "template": self.name,
+            "name": self.template,
+            "changed": self.changed,
+            "jinja": self.jinja,
+            "diff": self.diff,
+            "steps": [step.to_json() for step in self.steps],
+            "unrepaired": [one.to_json() for one in self.unrepaired],
+            "proof": self.proof.to_json(),
+            "assumed": dict(self.assumed),
+        }
+
+
+def repair(
+    source: object,
+    *,
+    template: str | None = None,
+    rules: Iterable[str] | None = None,
+    allow: Iterable[str] = (),
+    progress: Callable[[str], None] | None = None,
+) -> Repair:
+    """Repair a chat template: change as little of its Jinja as mends what an audit finds.
+
+    A change is kept only if the finding is gone, the audit finds nothing new, and on random
+    conversations nothing changes but what the finding is about. The template is never worse
+    afterwards; where nothing can be repaired it is the same.
+
+    Args:
+        source: What `rolecall.template` takes, or a Template.
+        template: Name of one of several templates that the source holds; otherwise ``default``.
+        rules: Names of the rules whose findings are to be repaired; otherwise all that can be.
+        allow: What else may be repaired, though it changes what a model was trained on or needs
+            an engine that knows it: ``names``, ``whitespace``, ``markers``.
+        progress: Is told in a few words what is being done.
+
+    Raises:
+        TemplateError: If the source holds no template, or one that does not parse.
+        OptionError: If there is no such rule, none that can be repaired, or nothing of the name
+            that is to be allowed.
+    """
+    from rolecall.audit import STAND_INS
+    from rolecall.audit.rules import known
+    from rolecall.repair.edits import kinds, of_rule, opt_ins
+    from rolecall.repair.search import Search, prove
+    from rolecall.repair.trial import Trial
+    from rolecall.template.source import DEFAULT, read_source
+    from rolecall.template.template import Template
+
+    allowed = frozenset(allow)
+    for one in allowed:
+        if one not in opt_ins():
+            raise OptionError(
+                f"nothing is called {one!r}{nearest(one, opt_ins())}; what can be allowed is: "
+                f"{', '.join(opt_ins())}"
+            )
+    wanted = None if rules is None else {known(name) for name in rules}
+    for name in sorted(wanted or ()):
+        if not of_rule(name, allowed):
+            raise OptionError(_cannot(name))
+    given = source.source if isinstance(source, Template) else read_source(source)
+    named = template or given.chosen or _only(given.templates, DEFAULT)
+    if named not in given.templates:
+        raise TemplateError(
+            f"{given.name}: there is no template {named!r}{nearest(named, given.templates)}; it "
+            f"holds {', '.join(given.templates)}"
+        )
+    told = progress or _silent
+    told("auditing")
+    before = Trial(given.templates[named], given, named)
+    repaired = {rule for kind in kinds().values() for rule in kind.rules}
+    asked = [
+        finding
+        for finding in before.audit()
+        if (wanted is None and finding.rule in repaired) or finding.rule in (wanted or ())
+        if of_rule(finding.rule, allowed)
+    ]
+    search = Search(before, allowed, told)
+    search.repair(asked)
+    proof = prove(before, search.trial, search)
+    steps, unrepaired, after = search.steps, search.unrepaired, search.trial
+    if isinstance(proof, str):
+        why = f"each change alone is right, but not all of them together: {proof}"
+        unrepaired = [*unrepaired, *(Unrepaired(one.rule, one.finding, why) for one in steps)]
+        steps, after = [], before
+        search.kinds.clear()
+        proof = prove(before, before, search)
+        assert not isinstance(proof, str)
+    tokens = {} if given.tokens else {k: v for k, v in STAND_INS.items() if k in before.jinja}
+    return Repair(
+        given.name,
+        named,
+        before.jinja,
+        after.jinja,
+        tuple(steps),
+        tuple(unrepaired),
+        proof,
+        tokens,
+    )
+
+
+def _cannot(rule: str) -> str:
+    """Why nothing is repaired for a rule."""
+    from rolecall.repair.edits import kinds
+
+    optional = {kind.opt_in for kind in kinds().values() if rule in kind.rules and kind.opt_in}
+    if optional:
+        return f"{rule} is repaired only where it is allowed: allow={sorted(optional)!r}"
+    return (
+        f"what {rule} finds is not repaired by a change of the template; "
+        f"'rolecall audit --explain {rule}' says what to do"
+    )
+
+
+def _only(templates: Mapping[str, str], default: str) -> str:
+    return default if default in templates or len(templates) != 1 else next(iter(templates))
+
+
+def _silent(doing: str) -> None:
+    pass

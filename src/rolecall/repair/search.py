@@ -1,0 +1,230 @@
+"""The search for a repair: candidates are tried, and kept only where they are better and not worse.
+
+A candidate is kept if the finding is gone, no rule of the audit finds what it did not find before,
+and no conversation comes out otherwise but those that the finding is about, in which nothing may be
+lost, repeated or moved that was not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from rolecall.audit.finding import Finding
+from rolecall.audit.outcome import Outcome
+from rolecall.errors import TemplateError
+from rolecall.repair.conversations import conversations
+from rolecall.repair.edit import Candidate
+from rolecall.repair.edits import Kind, Like, of_rule
+from rolecall.repair.judge import arrived, harm, labelled, lost
+from rolecall.repair.proof import Change, Proof, Step, Unrepaired
+from rolecall.repair.trial import Trial, worse
+
+FIRST = 60
+"""Random conversations that a candidate is tried on before it is audited."""
+MOST = 400
+"""Random conversations that a candidate is tried on before it is kept."""
+LAST = 1_000
+"""Further ones that the whole repair is tried on; no candidate has been chosen by them."""
+SEED, LAST_SEED = 1, 2
+WORD = "Said."
+"""What stands in for a text without a word."""
+CANDIDATES = 150
+"""Candidates that are tried on one finding."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Search:
+    """What has been repaired so far.
+
+    Args:
+        trial: The template as it was.
+        progress: Is told what is being done.
+    """
+
+    trial: Trial
+    allow: frozenset[str]
+    progress: Progress
+    steps: list[Step] = field(default_factory=list[Step])
+    kinds: dict[str, Kind] = field(default_factory=dict[str, Kind])
+    """The classes of the steps, by the rule that each was taken for."""
+    unrepaired: list[Unrepaired] = field(default_factory=list[Unrepaired])
+    _tried: list[dict[str, Any]] = field(default_factory=lambda: conversations(MOST, SEED))
+
+    def repair(self, findings: Iterable[Finding]) -> None:
+        """Repair what can be repaired, one finding after the other."""
+        given_up: set[tuple[str, str]] = set()
+        wanted = {finding.rule for finding in findings}
+        while True:
+            left = [
+                one
+                for rule in _order(wanted)
+                for one in self.trial.findings(rule)
+                if (one.rule, one.message) not in given_up
+            ]
+            if not left:
+                return
+            finding = min(left, key=lambda one: (one.rank, one.message))
+            why = self._repair(finding)
+            if why is None:
+                # What failed before may stand on what is repaired now.
+                given_up.clear()
+                self.unrepaired.clear()
+            else:
+                given_up.add((finding.rule, finding.message))
+                self.unrepaired.append(Unrepaired(finding.rule, finding.message, why))
+
+    def _repair(self, finding: Finding) -> str | None:
+        """Repair one finding; returns why not where that cannot be done."""
+        reasons: list[str] = []
+        for kind in of_rule(finding.rule, self.allow):
+            nearest: str | None = None
+            candidates = _distinct(kind.propose(self.trial, finding))
+            for number, candidate in enumerate(candidates[:CANDIDATES], 1):
+                self.progress(f"{finding.rule}: change {number} of {len(candidates)}")
+                found, against = self._try(candidate, kind, finding)
+                if found is not None:
+                    self.trial = found
+                    self.steps.append(
+                        Step(finding.rule, finding.message, candidate.says, kind.name)
+                    )
+                    self.kinds[finding.rule] = kind
+                    return None
+                nearest = nearest or against
+            reasons.append(f"{kind.why}" + (f" (the nearest one: {nearest})" if nearest else ""))
+        return "; ".join(reasons)
+
+    def _try(
+        self, candidate: Candidate, kind: Kind, finding: Finding
+    ) -> tuple[Trial | None, str | None]:
+        """The template with a candidate, if it is better; or what speaks against it.
+
+        Only a candidate by which the finding is gone has anything said against it.
+        """
+        try:
+            made = self.trial.changed(candidate.apply(self.trial.jinja))
+        except (TemplateError, ValueError):
+            return None, None
+        left = made.findings(finding.rule)
+        had = self.trial.findings(finding.rule)
+        if len(left) > len(had) or any(one.message == finding.message for one in left):
+            return None, None
+        shown = made.outcome(finding.conversation)
+        if not shown.ok and self.trial.outcome(finding.conversation).ok:
+            return None, "the conversation of the finding is refused then"
+        against = self._compare(made, kind, [finding.conversation, *self._tried[:FIRST]])
+        against = against or worse(self.trial, made, finding, kind.trades)
+        against = against or self._compare(made, kind, self._tried[FIRST:])
+        return (None, against) if against else (made, None)
+
+    def _compare(self, made: Trial, kind: Kind, tried: Sequence[Mapping[str, Any]]) -> str | None:
+        """What comes out otherwise and should not; None for nothing."""
+        for conversation in tried:
+            old, new = self.trial.outcome(conversation), made.outcome(conversation)
+            if old.text == new.text and old.reason == new.reason:
+                continue
+            if not concerned(kind, self.trial, made, conversation):
+                return "conversations change that the finding is not about"
+            against = harm(old, new) if new.ok else None
+            if against is not None:
+                return f"in a conversation that the finding is about {against}"
+        return None
+
+
+def prove(before: Trial, after: Trial, search: Search) -> Proof | str:
+    """The proof of a whole repair, or what speaks against it."""
+    tried = [*conversations(MOST, SEED), *conversations(LAST, LAST_SEED)]
+    tried = [*(one.conversation for one in before.audit()), *tried]
+    changes: list[Change] = []
+    refused = 0
+    for number, conversation in enumerate(tried):
+        if number % 50 == 0:
+            search.progress(f"comparing: conversation {number} of {len(tried)}")
+        old, new = before.outcome(conversation), after.outcome(conversation)
+        if old.text == new.text and old.reason == new.reason:
+            refused += not old.ok
+            continue
+        rules = tuple(
+            rule
+            for rule, kind in search.kinds.items()
+            if concerned(kind, before, after, conversation)
+        )
+        against = harm(old, new) if new.ok else None
+        if not rules or against:
+            return against or "conversations change that no repaired finding is about"
+        changes.append(Change(rules, conversation, old.text, new.text, new.reason))
+    return Proof(tuple(before.audit()), tuple(after.audit()), len(tried), refused, tuple(changes))
+
+
+def concerned(kind: Kind, before: Trial, after: Trial, conversation: Mapping[str, Any]) -> bool:
+    """Whether a conversation is one that a class of repair is about.
+
+    A text without a word cannot be followed. Where a conversation has one, it is asked what becomes
+    of the same conversation with a word there.
+    """
+    old, new = before.outcome(conversation), after.outcome(conversation)
+    if old.ok and not new.ok:
+        return _refused_elsewhere(kind, before, after, conversation)
+    if kind.concerns(old, new):
+        return kind.like is None or _is_like(kind.like, before, conversation, new)
+    messages = conversation["messages"]
+    filled = [
+        {**one, "content": WORD} if _blank(one.get("content")) and one["role"] != "tool" else one
+        for one in messages
+    ]
+    if filled == messages:
+        return False
+    twin = {**conversation, "messages": filled}
+    return kind.concerns(before.outcome(twin), after.outcome(twin))
+
+
+def _is_like(like: Like, before: Trial, conversation: Mapping[str, Any], new: Outcome) -> bool:
+    """Whether it is written as another conversation always was, or under a label of its own."""
+    old = before.outcome(conversation)
+    if all(labelled(new, index) for index in arrived(old, new)):
+        return True
+    return new.text == before.outcome(like(conversation)).text
+
+
+def _refused_elsewhere(
+    kind: Kind, before: Trial, after: Trial, conversation: Mapping[str, Any]
+) -> bool:
+    """Whether what is refused now had been dropped, and is refused only for its form.
+
+    A template that cannot write typed content refuses it, but not where it drops the message.
+    """
+    old, new = before.outcome(conversation), after.outcome(conversation)
+    if not lost(old):
+        return False
+    messages = conversation["messages"]
+    if any(
+        before.outcome({**conversation, "messages": messages[:end]}).reason == new.reason
+        for end in range(1, len(messages))
+    ):
+        return True
+    plain = [
+        {**one, "content": "".join(part.get("text", "") for part in one["content"])}
+        if isinstance(one.get("content"), list)
+        else one
+        for one in messages
+    ]
+    twin = {**conversation, "messages": plain}
+    return plain != messages and after.outcome(twin).ok and concerned(kind, before, after, twin)
+
+
+def _blank(content: object) -> bool:
+    if isinstance(content, list):
+        return all(_blank(part.get("text")) for part in cast("list[dict[str, Any]]", content))
+    return content is not None and not str(content).strip()
+
+
+def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Candidates in the order in which they are tried, each once."""
+    return list({candidate.edits: candidate for candidate in candidates}.values())
+
+
+def _order(rules: Iterable[str]) -> list[str]:
+    return sorted(rules)
