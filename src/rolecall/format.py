@@ -499,6 +499,26 @@ class Format:
 
         return export(self, target, **options)
 
+    def to_jinja(self, generation_markers: bool = False, cast: object = None) -> str:
+        """This format as a Jinja `chat_template`.
+
+        The template writes what `render` writes and refuses what it refuses, in the same words.
+        Beside the variables of transformers it reads `speaker`, a role or ``{role, name}``, and
+        `continue_final_message`; `rolecall.export.jinja.limits` lists what it cannot do.
+
+        Args:
+            generation_markers: Put what the model samples between ``{% generation %}`` and
+                ``{% endgeneration %}``, which transformers reads and other engines may not.
+            cast: Who authors which role, beside the standard ones; the template refuses others.
+
+        Raises:
+            ConversationError: If the cast cannot be read, or has a role that no header can say.
+            InputError: If the format does what no template can follow.
+        """
+        from rolecall.export.jinja import to_jinja
+
+        return to_jinja(self, cast, generation_markers=generation_markers)
+
     def option_values(self, given: Mapping[str, Any]) -> dict[str, str | bool | int]:
         """The value of every option, the caller's or the default.
 

@@ -1,0 +1,659 @@
+"""A format as a Jinja `chat_template`.
+
+The template is compiled, not interpreted: what the format's file decides is decided while it is
+written, and only what the file cites is in it. It has up to six parts: variables and their
+defaults, macros, checks that refuse what the format refuses, a list of turns where messages are
+merged or moved, one loop that writes, and the generation prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rolecall.conversation import AUTHORS, DEFAULT_ROLE, STANDARD_ROLES, Author, Cast
+from rolecall.export import jinja_checks, jinja_macros, jinja_rewrite
+from rolecall.export.jinja_code import (
+    Block,
+    If,
+    Line,
+    Node,
+    Out,
+    Text,
+    both,
+    choose,
+    codes,
+    either,
+    loop,
+    negated,
+    one_of,
+    quoted,
+    recoded,
+    refuse,
+    setting,
+    when,
+    written,
+)
+from rolecall.export.jinja_patterns import EMPTY, Fill, NoTemplate, Writer, assumption, used
+from rolecall.pattern import Group, Literal, Pattern, Slot
+from rolecall.turn import TurnSpec, text_of
+
+if TYPE_CHECKING:
+    from rolecall.format import Format
+
+CONTENT, REASONING, OPEN = "§content§", "§reasoning§", "§open§"
+"""Stand for values until it is known whether they are asked for more than once."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Turns that are written alike."""
+
+    author: Author
+    roles: tuple[str, ...]
+    """The roles that are written so; with `special`, it is one that has a table of its own."""
+    spec: TurnSpec
+    special: bool
+
+
+class Export:
+    """One export: the format, who speaks under which role, and the parts of the template."""
+
+    def __init__(self, fmt: Format, cast: Cast, *, markers: bool) -> None:
+        self.fmt = fmt
+        self.cast = cast
+        self.markers = markers
+        self.authors: dict[str, Author] = {**STANDARD_ROLES, **fmt.declared}
+        self.authors |= {role: who for (role, name), who in cast.entries.items() if name is None}
+        self.named = [
+            (role, name, who) for (role, name), who in cast.entries.items() if name is not None
+        ]
+        self.branches = self._branches()
+        self.rewrites = jinja_rewrite.rewrites(fmt)
+        self.turns = "turns" if self.rewrites else "messages"
+        """The list that is written."""
+        self.fields = jinja_rewrite.fields(self)
+        """What the namespace of the template holds, with the code of the first value."""
+        jinja_checks.check_cast(self)
+
+    # Who speaks
+
+    def roles(self, author: Author) -> list[str]:
+        """The roles that an author speaks under, whatever the name."""
+        return [role for role, who in self.authors.items() if who == author]
+
+    def is_author(self, authors: Author | Sequence[Author], of: str = "message") -> str:
+        """The condition that a message is of an author."""
+        wanted = [authors] if isinstance(authors, str) else list(authors)
+        if self.named:
+            return one_of(f"author({of})", wanted)
+        return one_of(f"{of}.role", [role for role in self.authors if self.authors[role] in wanted])
+
+    def possible(self) -> list[Author]:
+        """The authors that the format has a turn for."""
+        return [author for author in AUTHORS if author in self.fmt.turns]
+
+    def _branches(self) -> list[Branch]:
+        fmt = self.fmt
+        found: list[Branch] = []
+        for role in fmt.roles:
+            authors = [self.authors[role], *(who for r, _, who in self.named if r == role)]
+            for author in dict.fromkeys(authors):
+                spec = fmt.spec(author, role)
+                if spec is not None:
+                    found.append(Branch(author, (role,), spec, special=True))
+        for author, spec in fmt.turns.items():
+            roles = tuple(role for role in self.roles(author) if role not in fmt.roles)
+            if roles or self.named:
+                found.append(Branch(author, roles, spec, special=False))
+        return found
+
+    def is_branch(self, branch: Branch, of: str = "message") -> str:
+        """The condition that a message is written so, where no branch before it is."""
+        if not self.named:
+            return one_of(f"{of}.role", branch.roles)
+        mine = self.is_author(branch.author, of)
+        return both(mine, one_of(f"{of}.role", branch.roles)) if branch.special else mine
+
+    def is_spec(self, spec: TurnSpec, of: str) -> str:
+        """The condition that a message is written by one specification, on its own."""
+        mine = [branch for branch in self.branches if branch.spec is spec]
+        if self.named and not mine[0].special and any(b.special for b in self.branches):
+            special = [b for b in self.branches if b.special and b.author == mine[0].author]
+            others = [role for b in special for role in b.roles]
+            return both(
+                self.is_author(spec.author, of),
+                negated(one_of(f"{of}.role", others)) if others else "",
+            )
+        if self.named:
+            return self.is_branch(mine[0], of)
+        return one_of(f"{of}.role", [role for branch in mine for role in branch.roles])
+
+    def alike(self, parts: Iterable[tuple[Branch, list[Node]]], of: str) -> list[Node]:
+        """One list of nodes a branch, those that are alike written once."""
+        groups: list[tuple[list[Branch], list[Node]]] = []
+        for branch, nodes in parts:
+            for branches, same in groups:
+                if same == nodes:
+                    branches.append(branch)
+                    break
+            else:
+                groups.append(([branch], nodes))
+        if len(groups) == 1 and len(groups[0][0]) == len(self.branches):
+            return groups[0][1]
+        made: list[tuple[str, list[Node]]] = []
+        for branches, nodes in groups:
+            if self.named:
+                condition = " or ".join(self.is_branch(branch, of) for branch in branches)
+            else:
+                condition = one_of(f"{of}.role", [r for branch in branches for r in branch.roles])
+            made.append((condition, nodes))
+        return choose(made)
+
+    # What fills the slots
+
+    def role(self, of: str) -> str:
+        """The code of the label of a message."""
+        code = f"{of}.role"
+        for role, label in self.fmt.labels.items():
+            code = f"{quoted(text_of(label))} if {of}.role == {quoted(role)} else {code}"
+        return f"({code})" if self.fmt.labels else code
+
+    def document(self) -> dict[str, Fill]:
+        """What fills the slots that stand for the whole conversation."""
+        fmt = self.fmt
+        fills = {
+            "bos_token": Fill(True, "bos_token"),
+            "eos_token": Fill(True, "eos_token"),
+        }
+        for name, option in fmt.options.items():
+            if isinstance(option.default, bool):
+                fills[name] = Fill(name, "'true'")
+            else:
+                fills[name] = Fill(
+                    name, name if isinstance(option.default, str) else f"({name} ~ '')"
+                )
+        if fmt.tools is not None:
+            fills["has_tools"] = Fill("tools")
+        return fills
+
+    def speaking(self, of: str) -> dict[str, Fill]:
+        """What fills the slots of a header, whoever speaks."""
+        label = self.role(of)
+        return {
+            **self.document(),
+            "role": Fill(True, label),
+            "name": Fill(f"{of}.name", f"{of}.name"),
+            "speaker": Fill(True, f"({of}.name or {label})"),
+        }
+
+    def fills(self, branch: Branch) -> dict[str, Fill]:
+        """What fills the slots of a message's turn."""
+        fmt = self.fmt
+        fills = self.speaking("message")
+        fills["content"] = Fill(CONTENT, CONTENT)
+        fills["reasoning"] = Fill(REASONING, REASONING)
+        if fmt.reasoning.thinks == "also-last" and branch.author == "model":
+            fills["thinks"] = Fill(f"{REASONING} or loop.last")
+        elif branch.author == "model":
+            fills["thinks"] = Fill(REASONING)
+        if fmt.calls is not None:
+            fills["calls"] = Fill("message.tool_calls", nodes=self.calls)
+        if branch.author == "tool":
+            fills["call_id"] = Fill("message.tool_call_id", "message.tool_call_id")
+            fills["call_name"] = Fill("call_name", "call_name")
+        for key in fmt.attributes:
+            fills[key] = Fill(f"attributes.{key}", f"attributes.{key}")
+        if branch.author == "client" and fmt.system.place in jinja_rewrite.CLIENT_PLACES:
+            at = jinja_rewrite.place_index(fmt.system.place)
+            if fmt.system.fold is None:
+                fills["system"] = Fill(f"ns.system and loop.index0 == {at}", "ns.system")
+        standing = self.tools_stand(branch)
+        if standing:
+            fills["tools"] = Fill(standing, nodes=self.tools)
+        return fills
+
+    def tools_stand(self, branch: Branch) -> str:
+        """The condition that the tool schemas stand in a message's turn, or nothing."""
+        rule = self.fmt.tools
+        if rule is None:
+            return ""
+        if branch.author == "owner" and "system" in rule.places:
+            return both(both("tools", "loop.first"), self.placed("system"))
+        if branch.author == "client":
+            for place in jinja_rewrite.CLIENT_PLACES:
+                if place in rule.places:
+                    at = f"loop.index0 == {jinja_rewrite.place_index(place)}"
+                    return both(both("tools", self.placed(place)), at)
+        return ""
+
+    def placed(self, place: str) -> str:
+        """The condition on the options that the tools stand in a place; nothing if always."""
+        rule = self.fmt.tools
+        assert rule is not None
+        return decided([(rule.place == place, "")], [(o, p == place) for o, p in rule.when.items()])
+
+    def tools(self, writer: Writer) -> list[Node]:
+        """The tool schemas."""
+        rule = self.fmt.tools
+        assert rule is not None
+        indent = "" if rule.indent is None else f"(indent={rule.indent})"
+        known = writer.fills
+        found = writer.write(rule.begin)
+        writer.fills = {
+            **known,
+            "tool": Fill(True, jinja_macros.SCHEMAS[rule.schema].format(indent=indent)),
+            "function": Fill(True, f"tool.function | tojson{indent}"),
+            "tool_name": Fill(True, "tool.function.name"),
+        }
+        begins = writer.fresh
+        join = when("not loop.first", [Text(rule.join)]) if rule.join else []
+        each = writer.write(rule.each)
+        if writer.dummy_prefix and rule.join == "" and begins != writer.fresh:
+            raise NoTemplate(f"{self.fmt.name}: a run of text begins within the tools")
+        found += loop("tool in tools", [*join, *each])
+        writer.fills = known
+        return found + writer.write(rule.finish)
+
+    def calls(self, writer: Writer) -> list[Node]:
+        """The calls of a message."""
+        rule = self.fmt.calls
+        assert rule is not None
+        known, fresh = writer.fills, writer.fresh
+        found = writer.write(rule.begin)
+        # `loop` counts the calls in here.
+        writer.fills = {
+            **self.document(),
+            "call_name": Fill(True, "call.function.name"),
+            "arguments": Fill(True, "json_arguments(call.function.arguments)"),
+            "call_id": Fill("call.id", "call.id" if rule.ids or rule.id else "(call.id or '')"),
+            "index": Fill(True, "(loop.index0 ~ '')"),
+        }
+        begins = writer.fresh
+        join: list[Node] = []
+        if rule.join:
+            writer.fresh = False
+            join = when("not loop.first", writer.write(rule.join))
+        writer.fresh = begins
+        each = writer.write(rule.each)
+        found += loop("call in message.tool_calls", [*join, *each])
+        writer.fills = known
+        del fresh
+        return found + writer.write(rule.finish)
+
+    # Turns
+
+    def writer(
+        self, fills: dict[str, Fill], *, fresh: bool = True, leave_open: bool = False
+    ) -> Writer:
+        """A writer at the beginning of a turn."""
+        return Writer(
+            fills,
+            self.fmt.dummy_prefix,
+            fresh and self.fmt.dummy_prefix,
+            OPEN if leave_open else "",
+        )
+
+    def header(self, spec: TurnSpec, writer: Writer, first: str, previous: str) -> list[Node]:
+        """The header of a turn.
+
+        Args:
+            spec: The turn.
+            writer: Writes it.
+            first: The condition that no turn stands before it.
+            previous: The code of the turn before it.
+        """
+        followers: dict[Pattern, list[Author]] = {}
+        for author in self.possible():
+            followers.setdefault(spec.header(author), []).append(author)
+        if list(followers) == [spec.open]:
+            return self._ending(spec.open, writer, first, previous)
+        fresh = writer.fresh
+        if len(followers) == 1:
+            then = self._ending(spec.open, writer, "true", previous)
+            behind, writer.fresh = writer.fresh, fresh
+            other = self._ending(next(iter(followers)), writer, "", previous)
+            self._same(behind, writer)
+            return when(first, then, other)
+        branches: list[tuple[str, list[Node]]] = []
+        for header, authors in followers.items():
+            if header != spec.open:
+                writer.fresh = fresh
+                condition = both(negated(first), self.is_author(authors, previous))
+                branches.append((condition, self._ending(header, writer, "", previous)))
+        behind, writer.fresh = writer.fresh, fresh
+        default = self._ending(spec.open, writer, first, previous)
+        self._same(behind, writer)
+        if not branches[0][1] and len(branches) == 1:
+            return when(negated(branches[0][0]), default)
+        return choose([*branches, ("", default)])
+
+    def _same(self, fresh: bool | str, writer: Writer) -> None:
+        if writer.dummy_prefix and fresh != writer.fresh:
+            raise NoTemplate(f"{self.fmt.name}: headers of one turn end in text and in a token")
+
+    def _ending(self, header: Pattern, writer: Writer, first: str, previous: str) -> list[Node]:
+        """A header, whose first token the model samples where its turn has no end of its own."""
+        spec = self.fmt.turns.get("model")
+        if not self.markers or spec is None or spec.end or first == "true":
+            return writer.write(header)
+        for number, node in enumerate(header):
+            if isinstance(node, Literal) and node.control:
+                before = writer.write(header[:number])
+                token = writer.write((node,))
+                ended = both(negated(first) if first else "", self.is_author("model", previous))
+                return [
+                    *before,
+                    *when(ended, [generation(token)], token),
+                    *writer.write(header[number + 1 :]),
+                ]
+        return writer.write(header)
+
+    def turn(self, branch: Branch) -> list[Node]:
+        """The turn of one message."""
+        spec = branch.spec
+        fills = self.fills(branch)
+        before = self._implied(branch, fills)
+        writer = self.writer(fills)
+        around = f"{self.turns}[loop.index0 - 1]"
+        nodes = self.header(spec, writer, "loop.first", around)
+        if spec.group is not None:
+            mate = both("not loop.first", self.is_spec(spec, around))
+            shared: list[Node] = [Text(spec.group)] if spec.group else []
+            nodes = when(mate, shared, nodes)
+        model = self.fmt.turns.get("model")
+        alike = (
+            model is not None
+            and not self.markers
+            and spec == replace(model, author=spec.author, role=spec.role)
+        )
+        if branch.author == "model" or alike:
+            nodes += self._sampled(branch, writer)
+        else:
+            nodes += writer.write(spec.body)
+            nodes += self._end(spec, writer)
+            nodes += writer.write(spec.gap) if spec.group is None else []
+        return self._settled([*before, *nodes], branch)
+
+    def _end(self, spec: TurnSpec, writer: Writer) -> list[Node]:
+        """What closes a turn."""
+        fresh = writer.fresh
+        nodes = writer.write(spec.end)
+        if spec.final_end is not None:
+            writer.fresh = fresh
+            nodes = when("loop.last and not speaker", writer.write(spec.final_end), nodes)
+        if spec.call_end is not None:
+            writer.fresh = fresh
+            calls = writer.fills.get("calls", EMPTY).filled
+            if calls:
+                nodes = when(str(calls), writer.write(spec.call_end), nodes)
+        if spec.group is not None:
+            following = f"{self.turns}[loop.index0 + 1]"
+            nodes += writer.write(spec.gap)
+            return when(either("loop.last", negated(self.is_spec(spec, following))), nodes)
+        return nodes
+
+    def _sampled(self, branch: Branch, writer: Writer) -> list[Node]:
+        """Body and end of a model's turn, which may be left open."""
+        spec = branch.spec
+        if not self.markers:
+            writer.fresh = writer.dummy_prefix
+            writer.open = OPEN
+            body = writer.write(spec.body)
+            writer.open = ""
+            closing = [
+                *self._end(spec, writer),
+                *(writer.write(spec.gap) if spec.group is None else []),
+            ]
+            return [*body, *when(negated(OPEN), closing)]
+        writer.fresh = writer.dummy_prefix
+        opened = self._left_open(spec, writer)
+        writer.fresh = writer.dummy_prefix
+        body = writer.write(spec.body)
+        end = self._end(spec, writer)
+        gap = writer.write(spec.gap) if spec.group is None else []
+        if not spec.prompt:
+            sampled: list[Node] = [generation([*body, *end])]
+        else:
+            prompt = self.writer(self.document(), fresh=False).write(spec.prompt)
+            sampled = [
+                Block("set prompt", tuple(prompt), "endset"),
+                Block("set body", tuple(body), "endset"),
+                *when(
+                    "prompt and body.startswith(prompt)",
+                    [Out("prompt"), generation([Out("body[prompt | length:]"), *end])],
+                    [generation([Out("body"), *end])],
+                ),
+            ]
+        return when(OPEN, opened, [*sampled, *gap])
+
+    def _left_open(self, spec: TurnSpec, writer: Writer) -> list[Node]:
+        """The body of a message that is left open, alone."""
+        probe = self.writer(dict(writer.fills), leave_open=True)
+        probe.fills = {**probe.fills, "calls": EMPTY}
+        probe.fresh = writer.fresh
+        nodes = probe.write(spec.body)
+        return [unless(node, OPEN) for node in nodes if not _only_closed(node)]
+
+    def _implied(self, branch: Branch, fills: dict[str, Fill]) -> list[Node]:
+        """Forget attributes that say what is written without them."""
+        nodes: list[Node] = []
+        for key in self.fmt.attributes:
+            said = implied((*branch.spec.open, *branch.spec.body), key, fills, "")
+            if said:
+                nodes.append(setting(key, f"'' if {said} else attributes.{key}"))
+                fills[key] = Fill(key, key)
+        return nodes
+
+    def _settled(self, nodes: list[Node], branch: Branch) -> list[Node]:
+        """Values in place of what stands for them, in variables where they are used again."""
+        fmt = self.fmt
+        # What is trimmed part by part is trimmed before the parts are joined.
+        nodes = recoded(nodes, {f"trimmed({CONTENT})": "trimmed(message.content)"})
+        told = "\n".join(codes(nodes))
+        first: list[Node] = []
+        meanings: dict[str, str] = {}
+        content = "message.content" if "merge" in self.rewrites else "text(message.content)"
+        folds = fmt.system.fold is not None and branch.author == "client"
+        folds = folds and fmt.system.place in jinja_rewrite.CLIENT_PLACES
+        if folds:
+            at = jinja_rewrite.place_index(fmt.system.place)
+            first.append(setting("content", content))
+            joined = f"ns.system + {quoted(fmt.system.fold or '')} + content"
+            condition = f"ns.system and loop.index0 == {at}"
+            first += when(condition, [setting("content", joined)])
+            meanings[CONTENT] = "content"
+        elif told.count(CONTENT) > 1:
+            first.append(setting("content", content))
+            meanings[CONTENT] = "content"
+        else:
+            meanings[CONTENT] = content
+        kept = self.keeps_reasoning()
+        thought = "message.reasoning_content"
+        if not kept or branch.author != "model":
+            meanings[REASONING] = thought
+            if f"({REASONING}" in told:
+                meanings[REASONING] = f"({thought} or '')"
+        else:
+            if REASONING in told:
+                first.append(setting("reasoning", f"({thought} or '') if {kept} else ''"))
+            meanings[REASONING] = "reasoning"
+        if OPEN in told:
+            if told.count(OPEN) > 1:
+                first.append(setting("open", "loop.last and continuing"))
+                meanings[OPEN] = "open"
+            else:
+                meanings[OPEN] = "loop.last and continuing"
+        if re.search(r"\battributes\.", told):
+            first.insert(0, setting("attributes", "message.attributes or {}"))
+        if branch.author == "tool" and re.search(r"\bcall_name\b", told):
+            given = "call_name(message, messages[:loop.index0])"
+            first.insert(0, setting("call_name", given))
+        return [*recoded(first, meanings), *recoded(nodes, meanings)]
+
+    def keeps_reasoning(self) -> str:
+        """The condition that a message keeps its reasoning, or nothing if all do."""
+        rule = self.fmt.reasoning
+        conditions = {
+            "after-last-client": "loop.index0 > ns.last_client",
+            "after-first-reply": "loop.index0 >= ns.kept",
+            "all": "",
+        }
+        if rule.keeps == ("all",):
+            return ""
+        keep = conditions[rule.keep]
+        for option, other in rule.when.items():
+            then = conditions[other]
+            if not then:
+                keep = f"{option} or {keep}"
+            elif not keep:
+                keep = f"not {option} or {then}"
+            else:
+                keep = f"({then} if {option} else {keep})"
+        return f"({keep})" if " or " in keep else keep
+
+    # The template
+
+    def generation_prompt(self) -> list[Node]:
+        """The header of who is to speak, and what a model's prompt writes behind it."""
+        parts: list[tuple[Branch, list[Node]]] = []
+        for branch in self.branches:
+            writer = self.writer(self.speaking("speaker"))
+            nodes = jinja_rewrite.would_merge(self, branch)
+            nodes += self.header(branch.spec, writer, f"not {self.turns}", f"{self.turns}[-1]")
+            writer.fresh = False
+            nodes += writer.write(branch.spec.prompt)
+            parts.append((branch, nodes))
+        return self.alike(parts, "speaker")
+
+    def body(self) -> list[Node]:
+        """Everything that is written."""
+        fmt = self.fmt
+        document = self.document()
+        nodes = self.writer(document).write(fmt.begin)
+        if fmt.tools is not None and fmt.tools.frame and "start" in fmt.tools.places:
+            fills = {**document, "tools": Fill(True, nodes=self.tools), "has_tools": Fill(True)}
+            nodes += when(
+                both("tools", self.placed("start")), self.writer(fills).write(fmt.tools.frame)
+            )
+        turns = self.alike([(branch, self.turn(branch)) for branch in self.branches], "message")
+        if fmt.reasoning.drop_emptied:
+            emptied = jinja_rewrite.emptied(self)
+            turns = when(negated(emptied), turns)
+        nodes += loop(f"message in {self.turns}", turns)
+        prompt = self.generation_prompt()
+        finish = self.writer(document).write(fmt.finish)
+        if finish:
+            nodes += choose([("speaker", prompt), ("not continuing", finish)])
+        else:
+            nodes += when("speaker", prompt)
+        return nodes
+
+    def template(self) -> str:
+        """The whole template."""
+        body = self.body()
+        parts = [
+            jinja_checks.variables(self),
+            jinja_checks.checks(self),
+            jinja_rewrite.nodes(self),
+            body,
+        ]
+        text = [written(part) for part in parts]
+        macros = jinja_macros.needed("\n".join(text), self)
+        whole = [text[0], *macros, *text[1:]]
+        return "\n".join(part for part in whole if part)
+
+
+def generation(nodes: Sequence[Node]) -> Block:
+    """What the model samples, marked as transformers reads it."""
+    return Block("generation", tuple(nodes), "endgeneration")
+
+
+def decided(base: list[tuple[bool, str]], options: list[tuple[str, bool]]) -> str:
+    """The condition on options of which the last that is true decides; nothing if it always holds."""
+    holds: bool | str = base[0][0]
+    for option, value in options:
+        if holds == value:
+            continue
+        if value:
+            holds = option if holds is False else f"({option} or {holds})"
+        else:
+            holds = negated(option) if holds is True else f"(not {option} and {holds})"
+    return "" if holds is True else "false" if holds is False else holds
+
+
+def unless(node: Node, condition: str) -> Node:
+    """A node, with branches taken out that are never written while a condition holds."""
+    if isinstance(node, If):
+        kept = tuple(
+            (test, tuple(unless(one, condition) for one in inner if not _only_closed(one)))
+            for test, inner in node.branches
+        )
+        return If(kept)
+    return node
+
+
+def _only_closed(node: Node) -> bool:
+    return (
+        isinstance(node, If)
+        and len(node.branches) == 1
+        and node.branches[0][0].startswith(negated(OPEN))
+        and " or " not in node.branches[0][0]
+    )
+
+
+def implied(nodes: Pattern, key: str, fills: dict[str, Fill], under: str) -> str:
+    """The condition that an attribute says what is written without it, or nothing."""
+    for number, node in enumerate(nodes):
+        if not isinstance(node, Group):
+            continue
+        following = nodes[number + 1] if number + 1 < len(nodes) else None
+        if (
+            node.slot == key
+            and node.nodes == (Slot(key, None),)
+            and isinstance(following, Group)
+            and following.slot == key
+            and following.negated
+        ):
+            instead = Writer(fills).write(following.nodes)
+            return both(under, f"attributes.{key} == {expression(instead)}")
+        if node.slot == key:
+            continue
+        filled = fills.get(node.slot, EMPTY).filled
+        if isinstance(filled, bool):
+            if filled == node.negated:
+                continue
+            inner = under
+        else:
+            inner = both(under, negated(filled) if node.negated else filled)
+        found = implied(node.nodes, key, fills, inner)
+        if found:
+            return found
+    return ""
+
+
+def expression(nodes: Sequence[Node]) -> str:
+    """Nodes as one string expression."""
+    terms: list[str] = []
+    for node in nodes:
+        if isinstance(node, Text):
+            terms.append(quoted(node.text))
+        elif isinstance(node, Out):
+            terms.append(node.code)
+        elif isinstance(node, If) and len(node.branches) <= 2:
+            (condition, then), *rest = node.branches
+            other = expression(rest[0][1]) if rest else "''"
+            terms.append(f"({expression(then)} if {condition} else {other})")
+        else:
+            raise NoTemplate("an attribute's default is more than text")
+    return " + ".join(terms) or "''"
+
+
+def to_jinja(fmt: Format, cast: object = None, *, generation_markers: bool = False) -> str:
+    """The chat template of a format; see `Format.to_jinja`."""
+    return Export(fmt, Cast.read(cast), markers=generation_markers).template()
+
+
+_ = (Callable, DEFAULT_ROLE, Line, assumption, refuse, used)
