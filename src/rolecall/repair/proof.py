@@ -89,10 +89,19 @@ class Proof:
         left = {(one.rule, one.message) for one in self.after}
         return tuple(one for one in self.before if (one.rule, one.message) not in left)
 
+    @property
+    def new(self) -> tuple[Finding, ...]:
+        """Lighter findings of rules that had none: they say what a repair does on purpose."""
+        had = {one.rule for one in self.before}
+        return tuple(one for one in self.after if one.rule not in had)
+
     def example(self, rule: str) -> Change | None:
-        """The shortest conversation that changed for a rule, or None where none of them did."""
-        found = [one for one in self.changes if one.rules == (rule,) and one.refused is None]
-        return min(found, key=lambda change: len(change.before), default=None)
+        """A conversation that changed for a rule: that of its finding, or else the shortest."""
+        shown = [one.conversation for one in self.before if one.rule == rule]
+        found = [one for one in self.changes if rule in one.rules and one.refused is None]
+        own = [one for one in found if one.conversation in shown]
+        alone = [one for one in found if one.rules == (rule,)]
+        return min(own or alone, key=lambda change: len(change.before), default=None)
 
     def to_json(self) -> dict[str, Any]:
         """The proof as plain data."""

@@ -14,8 +14,8 @@ from rolecall.audit.ending import answered, tokens_in
 from rolecall.audit.finding import Finding
 from rolecall.audit.messages import user
 from rolecall.audit.outcome import Outcome
-from rolecall.repair.edit import Candidate
 from rolecall.repair.chain import Piece, respell
+from rolecall.repair.edit import Candidate
 from rolecall.repair.literals import Literal, literals
 from rolecall.repair.syntax import Syntax
 from rolecall.repair.trial import Trial
