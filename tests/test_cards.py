@@ -21,6 +21,7 @@ from tests.support.assets import asset, tokenizer_file
 from tests.support.cards import (
     SERAPHINA,
     SIGNATURE,
+    aichar,
     packed,
     picture,
     read_by_reader,
@@ -154,6 +155,20 @@ def test_pictures_of_these_tests_are_pictures_to_another_reader(tmp_path: Path) 
 
 
 @pytest.mark.full
+def test_a_picture_that_aichar_writes_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "card.png"
+    with aichar() as other:
+        texts = ("summary", "é 大", "where", "Hi {{user}}", "{{user}}: a\n{{char}}: b")
+        written = other.create_character("Amy", *texts, str(asset(SERAPHINA)))
+        written.export_neutral_card_file(str(file))
+        theirs = other.load_character_card(picture(text_chunk("chara", v1(first_mes="Hé"))))
+    card = read_card(file)
+    assert card.name == "Amy"
+    assert (card.description, *(getattr(card, field) for field in TEXTS[1:])) == texts
+    assert (theirs.name, theirs.greeting_message) == ("Amy", "Hé")
+
+
+@pytest.mark.full
 def test_the_example_card_is_one_to_sillytavern() -> None:
     card = json.loads((EXAMPLES / "unit7.json").read_text(encoding="utf-8"))
     assert versions_by_sillytavern([card, {"spec": "chara_card_v2"}]) == [2, False]
@@ -226,6 +241,8 @@ def test_long_lines_of_marks_are_read_fast() -> None:
     began = time.perf_counter()
     read_card(("# Amy\n# ".replace("\n# ", "\n## ") + "# " * 100_000 + "x\n").encode())
     made(v1(description="{{a" * 100_000 + "}}" * 100_000))
+    made(v3(character_book={"entries": [{"content": "@@role a\n" * 100_000, "constant": True}]}))
+    made(v1(mes_example="<START>\nhm\n" * 100_000))
     made(v1(description="{{reverse:" * 50_000 + "}}" * 50_000))
     made(v1(mes_example="".join(f"N{n:05}x: a\n" for n in range(20_000)), description="A " * 9999),
          examples="turns")  # fmt: skip
@@ -440,6 +457,21 @@ def test_an_example_without_speakers_stands_in_the_system_prompt() -> None:
     card = v1(mes_example="*She smiles.*\n<START>\nAmy: a")
     assert system(card, examples="turns") == "Example dialogue:\n*She smiles.*"
     assert ("note", "example-unnamed", "mes_example") in records(card, examples="turns")
+
+
+def test_an_opening_lets_the_person_speak_first() -> None:
+    card = v1(first_mes="Hi {{user}}", mes_example="Amy: a")
+    said = wire(card, user="Bo", opening="{{char}}?", examples="turns", system="")
+    assert [(m["role"], m.get("name"), m["content"], m.get("weight")) for m in said] == [
+        ("assistant", "Amy", "a", 0),
+        ("user", "Bo", "{{char}}?", None),
+        ("assistant", "Amy", "Hi Bo", 0),
+    ]
+    chat = made(v1(first_mes="Hi"), opening="Hello?", system="").conversation
+    text = rc.format("gemma-3").render(chat).text
+    assert text.index("Hello?") < text.index("Hi")
+    with pytest.raises(rc.InputError, match="expected client"):
+        rc.format("gemma-3").render(made(v1(first_mes="Hi"), system="").conversation)
 
 
 def test_examples_left_out_are_told() -> None:
@@ -699,6 +731,10 @@ def test_a_file_without_end_is_refused() -> None:
         ({"user_role": "assistant"}, "card, user_role: 'assistant' belongs to model"),
         ({"examples": "turn"}, "found 'turn'; give 'system', 'turns' or 'none'; did you mean"),
         ({"speakers": "Bo"}, "card, speakers: found 'Bo'; give a list of names"),
+        ({"speakers": ["Bo", 1]}, "card, speakers: found ['Bo', 1]; give a list of names"),
+        ({"user": None}, "card, user: found nothing; give a string"),
+        ({"greeting": "1"}, "card, greeting: found a string '1'; give a number or None"),
+        ({"seed": []}, "card, seed: found a list []; give a whole number or None"),
     ],
 )
 def test_a_wrong_option_is_refused(options: dict[str, Any], said: str) -> None:

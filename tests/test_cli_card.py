@@ -71,13 +71,24 @@ def test_options_reach_the_conversation() -> None:
         first_mes="0", alternate_greetings=["{{roll:6}}"], mes_example="Bo: {{original}}\nCy: c",
         post_history_instructions="P", system_prompt="{{original}}",
     )  # fmt: skip
-    options = ["--greeting", "1", "--role", "writer", "--user-role", "player", "--seed", "4"]
+    options = [
+        "--opening",
+        "O",
+        "--greeting",
+        "1",
+        "--role",
+        "writer",
+        "--user-role",
+        "player",
+        "--seed",
+        "4",
+    ]
     options += ["--examples", "turns", "--speaker", "Cy", "--system", "S", "--no-post-history"]
     assert run("card", given(card), "--user", "Bo", *options).json == (
         read_card(card)
         .to_conversation(
             user="Bo", greeting=1, role="writer", user_role="player", seed=4, examples="turns",
-            speakers=["Cy"], system="S", post_history=False,
+            speakers=["Cy"], opening="O", system="S", post_history=False,
         )
         .conversation.to_wire()
     )  # fmt: skip

@@ -62,6 +62,7 @@ def v3(**fields: Any) -> dict[str, Any]:
 # What others published.
 
 TAVERN_CARD = "pypi:tavern-card==0.1.1/tavern_card/__init__.py"
+AICHAR = "pypi:aichar==1.0.5/aichar/__init__.py"
 READER = "npm:@lenml/char-card-reader==1.1.1/dist/main.mjs"
 SILLYTAVERN = "npm:sillytavern==1.19.0"
 SERAPHINA = f"{SILLYTAVERN}/default/content/default_Seraphina.png"
@@ -71,9 +72,19 @@ VALIDATOR = f"{SILLYTAVERN}/src/validator/TavernCardValidator.js"
 @contextmanager
 def tavern_card() -> Iterator[Any]:
     """The package tavern-card, which reads and writes cards in PNG files."""
+    yield from _imported(TAVERN_CARD, "tavern_card.png")
+
+
+@contextmanager
+def aichar() -> Iterator[Any]:
+    """The package aichar, which reads and writes cards too."""
+    yield from _imported(AICHAR, "aichar")
+
+
+def _imported(spec: str, name: str) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path, str(package(TAVERN_CARD))])
-        yield importlib.import_module("tavern_card.png")
+        patch.setattr(sys, "path", [*sys.path, str(package(spec))])
+        yield importlib.import_module(name)
 
 
 def node(script: str, *arguments: str | Path) -> Any:

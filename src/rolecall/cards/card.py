@@ -113,6 +113,7 @@ class Card:
         user_role: str = "user",
         examples: Examples = "system",
         speakers: Sequence[str] | None = None,
+        opening: str | None = None,
         system: str | None = None,
         post_history: bool = True,
         seed: int | None = None,
@@ -135,6 +136,8 @@ class Card:
                 greeting as ``turns``, or nowhere (``none``).
             speakers: Who else speaks in the example dialogue, besides the character and the person;
                 None finds them and says whom it found.
+            opening: What the person says before the greeting, for formats in which the character
+                cannot speak first.
             system: The system prompt of a card that has none, and what ``{{original}}`` stands for;
                 None is a sentence that names both, an empty string is nothing.
             post_history: Write `post_history_instructions` as a last system message.
@@ -154,6 +157,7 @@ class Card:
             user_role=user_role,
             examples=examples,
             speakers=speakers,
+            opening=opening,
             system=system,
             post_history=post_history,
             seed=seed,

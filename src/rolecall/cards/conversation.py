@@ -9,6 +9,7 @@ from typing import Any
 from rolecall.cards import lore
 from rolecall.cards.card import EXAMPLES, Card, CardConversation, CardError, Examples
 from rolecall.cards.examples import Block, Dialogue, read
+from rolecall.cards.fields import kind
 from rolecall.cards.macros import Macros
 from rolecall.conversation import STANDARD_ROLES, Author, Conversation
 from rolecall.errors import ConversationError, nearest
@@ -27,12 +28,25 @@ def make(
     user_role: str,
     examples: Examples,
     speakers: Sequence[str] | None,
+    opening: str | None,
     system: str | None,
     post_history: bool,
     seed: int | None,
 ) -> CardConversation:
     """The conversation of a card; see `Card.to_conversation`."""
     char = card.speaker
+    types: tuple[tuple[str, object, Any, str], ...] = (
+        ("user", user, str, "a string"),
+        ("role", role, str, "a string"),
+        ("user_role", user_role, str, "a string"),
+        ("opening", opening, (str, type(None)), "a string or None"),
+        ("system", system, (str, type(None)), "a string or None"),
+        ("greeting", greeting, (int, type(None)), "a number or None"),
+        ("seed", seed, (int, type(None)), "a whole number or None"),
+    )
+    for field, value, kinds, what in types:
+        if not isinstance(value, kinds):
+            raise CardError(f"found {kind(value)}; give {what}", field=field)
     _check(card, char, user, greeting, role, user_role, examples, speakers)
     lot = None if seed is None else random.Random(seed)
     macros = Macros({"char": char, "user": user}, lot)
@@ -40,8 +54,9 @@ def make(
     if system is None:
         system = DEFAULT_SYSTEM.format(char=char, user=user)
     dialogue = _dialogue(card, macros, char, user, examples, speakers)
-    as_turns = [block for block in dialogue.blocks if examples == "turns" and block.turns]
-    as_text = [block for block in dialogue.blocks if examples != "none" and block not in as_turns]
+    turned = examples == "turns"
+    as_turns = [block for block in dialogue.blocks if turned and block.turns]
+    as_text = [block for block in dialogue.blocks if not (turned and block.turns)]
     prompt, of_lore = _prompt(card, macros, greeting, system, as_text)
     messages: list[dict[str, Any]] = [{"role": "system", "content": prompt}] if prompt else []
     for block in as_turns:
@@ -51,10 +66,12 @@ def make(
     lost += of_lore + dialogue.lost + _of_examples(dialogue, as_turns, as_text, examples)
     if examples == "none" and card.mes_example.strip():
         lost.append(_left_out("mes_example"))
-    opening, of_greeting = _greeting(card, macros, greeting)
+    greeted, of_greeting = _greeting(card, macros, greeting)
     lost += of_greeting
     if opening:
-        messages.append({"role": role, "name": char, "content": opening, "weight": 0})
+        messages.append({"role": user_role, "name": user, "content": opening})
+    if greeted:
+        messages.append({"role": role, "name": char, "content": greeted, "weight": 0})
     last = macros.expand(card.post_history_instructions, "post_history_instructions",
                          {"original": ""}).strip()  # fmt: skip
     if last and post_history:
@@ -66,7 +83,8 @@ def make(
         conversation = Conversation.read(messages, cast=cast)
     except ConversationError as error:
         raise CardError(str(error)) from None
-    return CardConversation(conversation, (*lost, *macros.lost))
+    # A placeholder may stand in a field many times.
+    return CardConversation(conversation, tuple(dict.fromkeys([*lost, *macros.lost])))
 
 
 def _check(
@@ -104,8 +122,9 @@ def _check(
             f"found {examples!r}; give 'system', 'turns' or 'none'{nearest(examples, EXAMPLES)}",
             field="examples",
         )
-    if isinstance(speakers, str):
-        raise CardError(f"found {speakers!r}; give a list of names", field="speakers")
+    for name in [None] if isinstance(speakers, str) else speakers or ():
+        if not isinstance(name, str) or not name.strip():
+            raise CardError(f"found {speakers!r}; give a list of names", field="speakers")
     if greeting is not None and not 0 <= greeting < len(card.greetings):
         others = len(card.greetings) - 1
         raise CardError(

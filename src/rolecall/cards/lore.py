@@ -92,14 +92,12 @@ def _decorators(content: str) -> tuple[dict[str, str], str]:
     lines = content.replace("\r\n", "\n").split("\n")
     marks: dict[str, str] = {}
     used = False
-    while lines:
-        found = _DECORATOR.fullmatch(lines[0].strip())
+    for number, line in enumerate(lines):
+        found = _DECORATOR.fullmatch(line.strip())
         if found is None:
-            if lines[0].strip():
-                break
-            lines.pop(0)
+            if line.strip():
+                return marks, "\n".join(lines[number:])
             continue
-        lines.pop(0)
         sign, name, value = found[1], found[2].lower(), (found[3] or "").strip()
         # Three signs stand before what counts if what is above does not.
         if sign == "@@@" and used:
@@ -107,7 +105,7 @@ def _decorators(content: str) -> tuple[dict[str, str], str]:
         used = name in known and (name != "position" or value in PLACES)
         if used:
             marks.setdefault(name, value)
-    return marks, "\n".join(lines)
+    return marks, ""
 
 
 def _of_marks(marks: dict[str, str], where: str) -> list[Lost]:

@@ -66,6 +66,15 @@ def command(
             help="Who else speaks in the example dialogue; without it they are found. Repeatable.",
         ),
     ] = None,
+    opening: Annotated[
+        str | None,
+        typer.Option(
+            "--opening",
+            metavar="TEXT",
+            help="What the person says before the greeting, for formats in which the character "
+            "cannot speak first.",
+        ),
+    ] = None,
     system: Annotated[
         str | None,
         typer.Option(
@@ -114,6 +123,7 @@ def command(
             user_role=user_role,
             examples=where,
             speakers=speaker,
+            opening=opening,
             system=system,
             post_history=not no_post_history,
             seed=seed,
