@@ -1,0 +1,366 @@
+"""Random conversations with tools, calls, results and reasoning, to learn from and to prove on."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rolecall.learn import chats
+from rolecall.learn.draft import Draft
+from rolecall.learn.model import CallForm
+from rolecall.template.layout import REASONING_FIELDS
+
+Wire = dict[str, Any]
+
+KINDS = ("tools", "calls", "reasoning")
+"""What conversations may hold beside the messages of plain ones; calls come with results."""
+
+NAMES = ("get_weather", "next_tide", "ring-bell", "x", "Search.v2", "lookup_2", "naMe")
+KEYS = ("city", "unit", "days", "größe", "a b", "$ref", "x", "query", "zeta", "alpha")
+STRINGS = (
+    "Brest", "", 'say "it"', "back\\slash", "two\nlines", "<b>&amp;</b>", "日本語", "ünï", "true",
+    "5", "null", "it's", "{x}", " padded ", "</parameter>", "</tool_call>",
+)  # fmt: skip
+RESULTS = ('{"sky": "fog", "wind": 3}', "[1, 2]", "null", "5", "true", '"quoted"', "{'a': 1}")
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """What conversations a format file is claimed for."""
+
+    plain: chats.Plain = field(default_factory=chats.Plain)
+    form: CallForm = field(default_factory=CallForm)
+    """How the template wants its calls."""
+    most: int = 3
+    """The most calls that one message makes."""
+    calls: bool = False
+    """Whether there are calls, where the kind does not say so by itself."""
+    results: bool = False
+    """Whether calls are answered; if not they end the conversation."""
+    beside: bool = True
+    """Whether a message that makes calls may say something too."""
+    thoughts_with_calls: bool = True
+    """Whether a message that makes calls may hold reasoning."""
+    without: frozenset[str] = frozenset()
+    """Names of `RESTRICTIONS`: what is left out."""
+
+    @classmethod
+    def of(cls, draft: Draft, plain: chats.Plain) -> Domain:
+        """The widest domain of a draft.
+
+        Args:
+            draft: What was learnt.
+            plain: What plain conversations are claimed.
+        """
+        claims: set[str] = draft.known.get("claims", set())
+        calls = draft.tables.get("calls", {})
+        holds: Mapping[str, bool] = draft.known.get("holds", {})
+        return cls(
+            plain,
+            draft.known.get("form", CallForm()),
+            calls.get("max", 3),
+            "calls" in claims,
+            "results" in claims,
+            holds.get("content with calls", True),
+            holds.get("reasoning with calls", True),
+        )
+
+    def narrower(self) -> Iterator[Domain]:
+        """The same domain with one thing more left out, for each thing that can be."""
+        for name in RESTRICTIONS:
+            if name not in self.without:
+                yield replace(self, without=self.without | {name})
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What is left out, one sentence each."""
+        return tuple(RESTRICTIONS[name] for name in RESTRICTIONS if name in self.without)
+
+
+RESTRICTIONS: Mapping[str, str] = {
+    "blank results": "Results of tools are never empty or white space alone.",
+    "result ends": "Results of tools neither begin nor end with white space.",
+    "json results": "Results of tools are no JSON.",
+    "blank beside calls": "Beside calls a message says nothing, or more than white space.",
+    "blank thoughts": "Reasoning is never white space alone.",
+    "thought ends": "Reasoning neither begins nor ends with white space.",
+    "silent thoughts": "A message with reasoning says something too.",
+    "thoughts": "Reasoning holds none of the template's own words.",
+    "empty arguments": "Calls have arguments.",
+    "odd arguments": "Arguments are strings and whole numbers, and hold no quotes.",
+    "odd schemas": "Schemas hold no characters that JSON escapes.",
+    "bare schemas": "Schemas have a description and parameters.",
+    "further fields": "Schemas have no fields beside name, description and parameters.",
+    "calls without tools": "Where tools are called they are given.",
+    "tools without system": "Tools come with a system prompt.",
+    "tools with system": "Tools come without a system prompt.",
+    "unanswered calls": "Calls have their results, also at the end.",
+    "contents": "Contents hold none of the template's own words.",
+}
+"""What may be left out of a domain, and the sentence that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A conversation, and what is given beside it."""
+
+    messages: list[Wire]
+    arguments: Mapping[str, Any]
+    form: CallForm = field(default_factory=CallForm)
+
+    def wire(self) -> list[Wire]:
+        """The messages as the template wants them."""
+        return [self._wire(message) for message in self.messages]
+
+    def _wire(self, message: Wire) -> Wire:
+        made = {key: value for key, value in message.items() if key != "reasoning_content"}
+        if "reasoning_content" in message:
+            made |= dict.fromkeys(REASONING_FIELDS, message["reasoning_content"])
+        if "tool_calls" in message:
+            made["tool_calls"] = [
+                self.form.wire(call["function"]["name"], call["function"]["arguments"], call["id"])
+                for call in message["tool_calls"]
+            ]
+        return made
+
+
+def conversation(rng: random.Random, domain: Domain, kind: str) -> Case:
+    """A random conversation.
+
+    Args:
+        rng: Where chance comes from.
+        domain: What it may hold.
+        kind: What it shows: ``tools``, ``calls`` or ``reasoning``.
+    """
+    return _Maker(rng, domain, kind).case()
+
+
+def maker(domain: Domain, kind: str) -> Callable[[random.Random], Case]:
+    """`conversation` with everything but chance given."""
+    return lambda rng: conversation(rng, domain, kind)
+
+
+def settled(
+    domain: Domain, kind: str, fails: Callable[[Case], bool], *, seed: str, count: int = 60
+) -> Domain | None:
+    """The domain with as little left out as it takes for no conversation to fail, or None.
+
+    Args:
+        domain: What to begin with.
+        kind: The kind of conversation.
+        fails: Whether template and format differ on a conversation.
+        seed: Tells the random conversations.
+        count: How many conversations a domain is tried on.
+    """
+    for _ in range(6):
+        if not _failures(domain, kind, fails, seed, count):
+            return domain
+        tried = [(_failures(other, kind, fails, seed, count), other) for other in domain.narrower()]
+        domain = min(tried, key=lambda pair: pair[0])[1]
+    return None if _failures(domain, kind, fails, seed, count) else domain
+
+
+def _failures(
+    domain: Domain, kind: str, fails: Callable[[Case], bool], seed: str, count: int
+) -> int:
+    rng = random.Random(seed)
+    return sum(fails(conversation(rng, domain, kind)) for _ in range(count))
+
+
+class _Maker:
+    """Makes one conversation."""
+
+    def __init__(self, rng: random.Random, domain: Domain, kind: str) -> None:
+        self.rng = rng
+        self.domain = domain
+        self.kind = kind
+        self.without = domain.without
+        self.calls = kind == "calls" or (kind == "reasoning" and domain.calls)
+        self.reasoning = kind == "reasoning"
+        self.plain = domain.plain
+        if "contents" in self.without:
+            self.plain = replace(self.plain, constants=(), excluded={})
+        self.used = 0
+
+    def maybe(self, chance: float) -> bool:
+        return self.rng.random() < chance
+
+    def case(self) -> Case:
+        tools: list[Wire] | None = None
+        if self.kind == "tools" or self.maybe(0.5) or "calls without tools" in self.without:
+            tools = [self.tool() for _ in range(self.rng.choice((1, 1, 2, 3)))]
+        messages: list[Wire] = []
+        for number in range(rounds := self.rng.choice((1, 1, 2, 2, 3))):
+            messages += self.round(last=number + 1 == rounds)
+        system = "S" in self.plain.letters and self.maybe(0.5)
+        if tools and "tools without system" in self.without:
+            system = True
+        if tools and "tools with system" in self.without:
+            system = False
+        if system:
+            messages.insert(0, {"role": "system", "content": self.text("S")})
+        arguments: Wire = {}
+        if tools is not None:
+            arguments["tools"] = tools
+        if (
+            messages[-1]["role"] in ("user", "tool")
+            and self.maybe(0.5)
+            and "U" in self.plain.prompts
+        ):
+            arguments["add_generation_prompt"] = True
+        return Case(messages, arguments, self.domain.form)
+
+    def text(self, letter: str) -> str:
+        return chats.text(self.rng, self.plain, letter)
+
+    def round(self, *, last: bool) -> list[Wire]:
+        """What a user asks, with all that follows until the model has answered."""
+        made: list[Wire] = [{"role": "user", "content": self.text("U")}]
+        stops = self.rng.choice(("asked", "called", "answered", "said")) if last else "said"
+        if stops == "asked":
+            return made
+        loops = self.rng.choice((0, 1, 1, 2)) if self.calls else 0
+        if not self.domain.results:
+            loops = 0
+            if self.calls and stops == "called":
+                return [*made, self.caller(self.count())]
+        for number in range(loops):
+            count = self.count()
+            made.append(self.caller(count))
+            answered = not (last and number + 1 == loops and stops == "called")
+            if answered or "unanswered calls" in self.without:
+                made += [self.result(call) for call in made[-1]["tool_calls"]]
+        if stops == "said" or not loops:
+            made.append(self.thinking({"role": "assistant", "content": self.text("A")}))
+        return made
+
+    def count(self) -> int:
+        return self.rng.randint(1, self.domain.most)
+
+    def thinking(self, message: Wire) -> Wire:
+        """A message, perhaps with reasoning."""
+        allowed = self.domain.thoughts_with_calls or "tool_calls" not in message
+        if not self.reasoning or not allowed or not self.maybe(0.6):
+            return message
+        plain = self.plain
+        if "thoughts" in self.without:
+            plain = replace(plain, constants=())
+        thought = ""
+        while not thought:
+            thought = chats.text(self.rng, plain, "A")
+            if "thought ends" in self.without or (
+                "blank thoughts" in self.without and not thought.strip()
+            ):
+                thought = thought.strip()
+        if "silent thoughts" in self.without and not message["content"].strip():
+            message["content"] = "word"
+        return message | {"reasoning_content": thought}
+
+    def caller(self, count: int) -> Wire:
+        content = ""
+        if self.domain.beside and self.maybe(0.5):
+            content = self.text("A")
+            if "blank beside calls" in self.without and not content.strip():
+                content = ""
+        made = [
+            {
+                "id": self.call_id(),
+                "type": "function",
+                "function": {"name": self.rng.choice(NAMES), "arguments": self.arguments()},
+            }
+            for _ in range(count)
+        ]
+        return self.thinking({"role": "assistant", "content": content, "tool_calls": made})
+
+    def call_id(self) -> str:
+        self.used += 1
+        return f"{self.rng.choice('abcXYZ')}{self.rng.randrange(10**6):06d}{self.used % 100:02d}"
+
+    def result(self, call: Wire) -> Wire:
+        content = self.rng.choice(RESULTS) if self.maybe(0.2) else self.text("U")
+        if "json results" in self.without and _is_json(content):
+            content = "fog"
+        if self.maybe(0.1):
+            content = self.rng.choice(("", " ", "\n"))
+        if self.maybe(0.3):
+            content = f"{self.rng.choice(chats.ENDS)}{content}{self.rng.choice(chats.ENDS)}"
+        if "result ends" in self.without:
+            content = content.strip()
+        if "blank results" in self.without and not content.strip():
+            content = "done"
+        return {
+            "role": "tool",
+            "content": content,
+            "tool_call_id": call["id"],
+            "name": call["function"]["name"],
+        }
+
+    # JSON.
+
+    def arguments(self) -> Wire:
+        least = 1 if "empty arguments" in self.without else 0
+        if "odd arguments" in self.without:
+            keys = self.rng.sample(("city", "unit", "days"), self.rng.randint(least, 3))
+            return {key: self.rng.choice(("Brest", 5)) for key in keys}
+        keys = self.rng.sample(KEYS, self.rng.randint(least, 3))
+        return {key: self.value(2) for key in keys}
+
+    def value(self, depth: int) -> Any:
+        kinds = ("string", "string", "number", "word", "list", "object")
+        match self.rng.choice(kinds[: 6 if depth else 4]):
+            case "number":
+                return self.rng.choice((0, 5, -3, 10**12, 1.5))
+            case "word":
+                return self.rng.choice((True, False, None))
+            case "list":
+                return [self.value(depth - 1) for _ in range(self.rng.randint(0, 2))]
+            case "object":
+                return {key: self.value(depth - 1) for key in self.rng.sample(KEYS, 2)}
+            case _:
+                return self.rng.choice(STRINGS)
+
+    def words(self) -> str:
+        if "odd schemas" in self.without:
+            return self.rng.choice(("The weather.", "Name of the city", "größer"))
+        return self.rng.choice((*STRINGS[1:], "The weather at a place, now."))
+
+    def tool(self) -> Wire:
+        function: Wire = {"name": self.rng.choice(NAMES)}
+        bare = "bare schemas" not in self.without
+        if not (bare and self.maybe(0.1)):
+            function["description"] = self.words()
+        if not (bare and self.maybe(0.1)):
+            function["parameters"] = self.schema()
+        if "further fields" not in self.without and self.maybe(0.2):
+            function["strict"] = True
+        return {"type": "function", "function": function}
+
+    def schema(self) -> Wire:
+        keys = self.rng.sample(KEYS if "odd schemas" not in self.without else KEYS[:3], 2)
+        made: Wire = {"type": "object", "properties": {key: self.property() for key in keys}}
+        if self.maybe(0.7):
+            made["required"] = keys[: self.rng.randint(0, 2)]
+        return made
+
+    def property(self) -> Wire:
+        made: Wire = {"type": self.rng.choice(("string", "integer", "boolean", "array"))}
+        if self.maybe(0.7):
+            made["description"] = self.words()
+        if made["type"] == "array":
+            made["items"] = {"type": "string"}
+        if self.maybe(0.2):
+            made["enum"] = ["a", "b"]
+        if self.maybe(0.1) and "odd schemas" not in self.without:
+            made["default"] = self.rng.choice((None, True, 2, 1.5, "x"))
+        return made
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
