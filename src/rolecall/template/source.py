@@ -349,7 +349,7 @@ def _beside(
 
     file = folder / "tokenizer.json"
     engine = _json(file) if file.is_file() else {}
-    tokens = _named_tokens(folder, config, engine)
+    tokens = named_tokens(folder, config, engine)
     added = _added(config, engine)
     eos = dict.fromkeys([tokens["eos_token"]] if tokens.get("eos_token") else [])
     vocabulary: dict[int, str] | None = None
@@ -373,7 +373,7 @@ def _beside(
     )
 
 
-def _named_tokens(
+def named_tokens(
     folder: Path, config: Mapping[str, Any], engine: Mapping[str, Any]
 ) -> dict[str, str]:
     """The tokens that have a name, merged from the files as transformers merges them."""
