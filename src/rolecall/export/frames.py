@@ -97,6 +97,28 @@ class Frames:
         found = () if chain is None else chain.turns
         return next((turn for turn in found if turn.message == message), None)
 
+    def talk(self) -> Chain | None:
+        """What stands around messages of client and model that take turns, and what asks for a reply.
+
+        What a header begins with only behind another turn stands at the end of that turn here, so
+        that a header is the same wherever it stands. None where the format refuses such a talk.
+        """
+        chain = self.chain("client", "model", "client")
+        if chain is None:
+            return None
+        first, model, client = chain.turns
+        more = {"client": _more(self.turn(0, "client"), client, self.begin)}
+        more["model"] = _more(self.turn(0, "model", "client"), model, self.begin)
+        if not chain.prompt.startswith(more["model"]):
+            more["model"] = ""
+        return Chain(
+            (
+                Around(client.opens.removeprefix(more["client"]), first.closes + more["model"], 0),
+                Around(model.opens.removeprefix(more["model"]), model.closes + more["client"], 1),
+            ),
+            chain.prompt.removeprefix(more["model"]),
+        )
+
     def _chain(self, authors: Sequence[Author]) -> Chain:
         messages = [self._message(author) for author in authors]
         role, name = self.roles["model"], NAMES["model"]
@@ -117,6 +139,14 @@ class Frames:
 
     def _named(self, author: Author) -> bool:
         return self.names and author in NAMES and writes_name(self.fmt, author, self.roles[author])
+
+
+def _more(first: Around | None, later: Around, begin: str) -> str:
+    """What the header of a later turn begins with that the header of a first one does not."""
+    opens = None if first is None else first.opens.removeprefix(begin)
+    if opens is None or not later.opens.endswith(opens):
+        return ""
+    return later.opens.removesuffix(opens) if opens else ""
 
 
 def split(fmt: Format, rendering: Rendering, bos: str) -> Chain:

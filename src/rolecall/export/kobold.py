@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from rolecall.conversation import DEFAULT_ROLE, Author
 from rolecall.errors import InputError
 from rolecall.export import Exported
-from rolecall.export.frames import Around, Chain, Frames, differences, frames
+from rolecall.export.frames import Around, Chain, Difference, Frames, differences, frames
 from rolecall.export.losses import plain_losses
-from rolecall.lost import GRAVITY
+from rolecall.lost import GRAVITY, Lost
 
 if TYPE_CHECKING:
     from rolecall.format import Format
@@ -44,16 +44,16 @@ def export(
         InputError: If the format cannot write such a conversation.
     """
     made = frames(fmt, options, speaker=speaker, user=user, cast=cast)
-    plain = made.chain("client", "model", "client")
-    if plain is None:
+    talk = made.talk()
+    if talk is None:
         raise InputError(f"{fmt.name} writes no conversation of {user!r} and {speaker!r}")
-    _, model, client = plain.turns
+    client, model = talk.turns
     adapter = {"chat_start": made.begin} if made.begin else {}
     adapter |= _of("system", _owner(made, client))
     adapter |= _of("user", client) | _of("assistant", model)
-    if plain.prompt != model.opens:
-        adapter["assistant_gen"] = plain.prompt
-    places, moved = differences(made, TITLE, lambda authors: written(adapter, authors))
+    if talk.prompt != model.opens:
+        adapter["assistant_gen"] = talk.prompt
+    places, moved = declared(made, adapter)
     lost = [*(place.record for place in places), *moved, *plain_losses(fmt, TITLE, ("merge",))]
     rendering = fmt.render(
         [{"role": user, "content": "x"}], cast=cast, speaker=speaker, strict=False, **options
@@ -95,6 +95,11 @@ def _owner(made: Frames, client: Around) -> Around:
     # What the client's header begins with behind a system message ends that message here.
     more = after.opens.removesuffix(client.opens)
     return Around(owner.opens.removeprefix(made.begin), owner.closes + more, owner.message)
+
+
+def declared(made: Frames, adapter: Mapping[str, str]) -> tuple[list[Difference], list[Lost]]:
+    """What KoboldCpp writes with an adapter otherwise than the format; see `differences`."""
+    return differences(made, TITLE, lambda authors: written(adapter, authors))
 
 
 def written(adapter: Mapping[str, str], authors: tuple[Author, ...]) -> Chain:

@@ -20,6 +20,7 @@ from rolecall.export.frames import (
     NAMES,
     Around,
     Chain,
+    Difference,
     Frames,
     differences,
     frames,
@@ -76,7 +77,7 @@ def export(
         InputError: If the format cannot write such a conversation.
     """
     made = frames(fmt, options, speaker=speaker, user=user, cast=cast, names=names)
-    if made.chain("client", "model", "client") is None:
+    if made.talk() is None:
         raise InputError(f"{fmt.name} writes no conversation of {user!r} and {speaker!r}")
     sequences = _sequences(made)
     story = _story(made)
@@ -157,11 +158,11 @@ def _folds(fmt: Format) -> bool:
 def _sequences(made: Frames) -> dict[str, str]:
     """What stands around messages."""
     fmt = made.fmt
-    talk = made.chain("client", "model", "client")
+    talk = made.talk()
     assert talk is not None
-    client, model, again = talk.turns
+    client, model = talk.turns
     found = {
-        "input_sequence": again.opens,
+        "input_sequence": client.opens,
         "input_suffix": client.closes,
         "output_sequence": model.opens,
         "output_suffix": model.closes,
@@ -190,9 +191,10 @@ def _story(made: Frames) -> dict[str, str]:
     if not _folds(made.fmt):
         assert owner is not None
         client = made.turn(1, "owner", "client")
-        usual = made.turn(2, "client", "model", "client")
+        talk = made.talk()
         assert client is not None
-        assert usual is not None
+        assert talk is not None
+        usual = talk.turns[0]
         # What the header holds beyond the usual one ends the system prompt here.
         more = client.opens.removesuffix(usual.opens) if client.opens != usual.opens else ""
         more = more if client.opens.endswith(usual.opens) else ""
@@ -221,6 +223,12 @@ def _story(made: Frames) -> dict[str, str]:
         "opens": first.opens + before,
         "closes": behind,
     }
+
+
+def declared(made: Frames) -> tuple[list[Difference], list[Lost]]:
+    """What SillyTavern writes otherwise than the format; see `differences`."""
+    sequences, story, same = _sequences(made), _story(made), _same_as_user(made.fmt)
+    return differences(made, TITLE, lambda authors: written(sequences, story, same, authors))
 
 
 def written(sequences: Texts, story: Texts, same: bool, authors: tuple[Author, ...]) -> Chain:
@@ -258,10 +266,7 @@ def written(sequences: Texts, story: Texts, same: bool, authors: tuple[Author, .
 
 def _lost(made: Frames, sequences: Texts, story: Texts, stop: tuple[str, ...]) -> Iterator[Lost]:
     fmt = made.fmt
-    same = _same_as_user(fmt)
-    places, moved = differences(
-        made, TITLE, lambda authors: written(sequences, story, same, authors)
-    )
+    places, moved = declared(made)
     yield from (place.record for place in places)
     yield from moved
     carries = {"merge"}

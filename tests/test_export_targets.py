@@ -1,0 +1,496 @@
+"""Exports to SillyTavern, KoboldCpp, Ollama, axolotl and llama.cpp, on every bundled format.
+
+What a target makes of the exported files is the format's text, wherever no lost record says
+otherwise: SillyTavern and KoboldCpp as `tests.support.presets` reads their files (the long run has
+SillyTavern's own published code read them too), Ollama under Go's own text/template.
+"""
+
+import ast
+import itertools
+import json
+import random
+import re
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import pytest
+import yaml
+
+import rolecall as rc
+from rolecall.conversation import Author
+from rolecall.errors import InputError, RolecallError
+from rolecall.export import TARGETS, Exported, export, kobold, tavern
+from rolecall.export.axolotl import yaml as write_yaml
+from rolecall.export.frames import Difference, Frames, frames, split
+from rolecall.export.go_template import If, Line, Out, Range, Text, spaced, text_of
+from rolecall.export.losses import writes_reasoning
+from rolecall.format import Format
+from rolecall.lost import Lost
+from tests.conftest import EXAMPLES, PROFILE
+from tests.support import golang, presets
+from tests.support.assets import asset
+
+FORMATS = rc.formats()
+CHATS = EXAMPLES[PROFILE]
+FILES = [name for name, target in TARGETS.items() if not target.folder]
+
+
+@pytest.mark.parametrize("target", FILES)
+def test_every_format_exports(target: str) -> None:
+    for name in FORMATS:
+        fmt = rc.format(name)
+        made = fmt.export(target)
+        assert made.files
+        assert all(made.files.values())
+        assert made.text == next(iter(made.files.values()))
+        assert all(record.message is None for record in made.lost)
+        assert made == export(fmt, target)
+
+
+# --- Text around contents -------------------------------------------------------------------------
+
+
+class Comparison:
+    """Chats of one format: those that were compared, and why others were not."""
+
+    def __init__(self, fmt: Format, made: Frames, places: list[Difference], moved: list[Lost]):
+        self.fmt = fmt
+        self.made = made
+        self.places = places
+        self.moved = moved
+        self.count: Counter[str] = Counter()
+
+    def cases(self, count: int, seed: int) -> Any:
+        """Chats with the text of the format, those left out that the records are about."""
+        rng = random.Random(f"{self.fmt.name} {seed}")
+        for messages in presets.chats(rng, count):
+            self.name(messages, rng)
+            role, name = self.made.roles["model"], ""
+            if self.named("model"):
+                name = rng.choice(["Amy Lee", "Zoë"])
+            try:
+                rendering = self.fmt.render(
+                    messages, speaker=(role, name) if name else role, strict=False
+                )
+            except RolecallError:
+                self.count["refused by the format"] += 1
+                continue
+            stand = [turn.message for turn in split(self.fmt, rendering, self.made.bos).turns]
+            if presets.is_declared(messages, self.places):
+                self.count["declared: written otherwise"] += 1
+            elif stand != list(range(len(messages))):
+                assert self.moved, (self.fmt.name, messages)
+                self.count["declared: moved"] += 1
+            else:
+                self.count["compared"] += 1
+                yield messages, name, rendering.text.removeprefix(self.made.bos)
+
+    def name(self, messages: list[dict[str, str]], rng: random.Random) -> None:
+        names: dict[str, tuple[str, ...]] = {"user": ("Bob",), "assistant": ("Amy Lee", "Zoë")}
+        for message in messages:
+            author: Author = "client" if message["role"] == "user" else "model"
+            if message["role"] in names and self.named(author):
+                message["name"] = rng.choice(names[message["role"]])
+
+    def named(self, author: Author) -> bool:
+        return self.made.names and bool(set(_headers(self.fmt, author)) & {"name", "speaker"})
+
+
+def _headers(fmt: Format, author: Author) -> list[str]:
+    from rolecall.pattern import slots
+
+    return list(slots(fmt.turns[author].open))
+
+
+def _records(made: Exported, places: list[Difference], moved: list[Lost]) -> None:
+    """Whatever a comparison leaves out is a record of the export."""
+    assert {place.record for place in places} <= set(made.lost)
+    assert set(moved) <= set(made.lost)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_kobold_writes_the_format(name: str) -> None:
+    fmt = rc.format(name)
+    exported = fmt.export("kobold")
+    adapter = json.loads(exported.text)
+    made = frames(fmt, {})
+    places, moved = kobold.declared(made, adapter)
+    _records(exported, places, moved)
+    comparison = Comparison(fmt, made, places, moved)
+    for messages, _, text in comparison.cases(2 * CHATS, 1):
+        assert presets.kobold(adapter, messages) == text, messages
+    assert comparison.count["compared"] > CHATS // 30, comparison.count
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_sillytavern_writes_the_format(name: str) -> None:
+    fmt = rc.format(name)
+    exported = fmt.export("sillytavern")
+    instruct, context = _presets(exported)
+    made = frames(fmt, {}, names=True)
+    places, moved = tavern.declared(made)
+    _records(exported, places, moved)
+    comparison = Comparison(fmt, made, places, moved)
+    for messages, speaker, text in comparison.cases(2 * CHATS, 2):
+        chat = presets.tavern_chat(messages, speaker)
+        assert presets.tavern(instruct, context, chat) == text, messages
+    assert comparison.count["compared"] > CHATS // 30, comparison.count
+
+
+def _presets(exported: Exported) -> tuple[dict[str, Any], dict[str, Any]]:
+    return (
+        json.loads(exported.files["instruct.json"]),
+        json.loads(exported.files["context.json"]),
+    )
+
+
+@pytest.mark.full
+def test_sillytavern_s_own_code_writes_the_format() -> None:
+    requests: list[dict[str, Any]] = []
+    expected: list[tuple[str, list[str], tuple[str, ...]]] = []
+    for name in FORMATS:
+        fmt = rc.format(name)
+        instruct, context = _presets(fmt.export("sillytavern"))
+        made = frames(fmt, {}, names=True)
+        comparison = Comparison(fmt, made, *tavern.declared(made))
+        cases = list(comparison.cases(400, 3))
+        chats = [presets.tavern_chat(messages, speaker) for messages, speaker, _ in cases]
+        requests.append({"instruct": instruct, "context": context, "chats": chats})
+        stop = fmt.render(
+            [{"role": "user", "content": "x"}], add_generation_prompt=True, strict=False
+        ).stop
+        expected.append((name, [text for *_, text in cases], stop))
+    answers = presets.tavern_code(requests)
+    for (name, texts, stop), answer, request in zip(expected, answers, requests, strict=True):
+        assert answer["texts"] == texts, name
+        assert answer["stops"] == [end for end in stop if "\n" not in end.strip()], name
+        # The reader that the short run trusts agrees with it.
+        instruct, context = request["instruct"], request["context"]
+        assert answer["texts"] == [presets.tavern(instruct, context, c) for c in request["chats"]]
+
+
+def test_a_planted_change_of_the_format_s_file_shows_in_every_target(tmp_path: Any) -> None:
+    source = rc.format("chatml").path.read_text(encoding="utf-8")
+    changed = tmp_path / "planted.toml"
+    changed.write_text(source.replace("<|im_start|>{role}", "<|im_start|>~{role}~"), "utf-8")
+    fmt = rc.format(str(changed))
+    for target in FILES:
+        text = "".join(str(content) for content in fmt.export(target).files.values())
+        assert "<|im_start|>~" in text, target
+
+
+def test_presets_have_the_keys_of_sillytavern_s_own() -> None:
+    # Those of 1.19's "ChatML-Names", as its npm package has them.
+    instruct, context = _presets(rc.format("chatml").export("sillytavern"))
+    assert set(instruct) == {
+        *("input_sequence", "output_sequence", "last_output_sequence", "system_sequence"),
+        *("stop_sequence", "wrap", "macro", "names_behavior", "activation_regex"),
+        *("first_output_sequence", "skip_examples", "output_suffix", "input_suffix"),
+        *("system_suffix", "user_alignment_message", "system_same_as_user"),
+        *("last_system_sequence", "first_input_sequence", "last_input_sequence"),
+        *("sequences_as_stop_strings", "story_string_prefix", "story_string_suffix", "name"),
+    }
+    assert set(context) == {
+        *("story_string", "example_separator", "chat_start", "use_stop_strings"),
+        *("names_as_stop_strings", "story_string_position", "story_string_depth"),
+        *("story_string_role", "always_force_name2", "trim_sentences", "single_line", "name"),
+    }
+
+
+@pytest.mark.full
+def test_keys_of_presets_are_those_of_the_npm_package() -> None:
+    made = rc.format("chatml").export("sillytavern")
+    for kind, ours in zip(("instruct", "context"), _presets(made), strict=True):
+        spec = f"npm:sillytavern==1.19.0/default/content/presets/{kind}/ChatML-Names.json"
+        assert set(json.loads(asset(spec).read_text())) == set(ours)
+
+
+def test_speakers_of_other_roles_and_without_names() -> None:
+    lucid = rc.format("lucid")
+    instruct, _ = _presets(lucid.export("sillytavern", speaker="writer"))
+    asked = lucid.render([{"role": "user", "content": "x"}], speaker=("writer", "Amy Lee"))
+    assert asked.text.endswith(instruct["output_sequence"].replace("{{name}}", "Amy Lee"))
+    instruct, _ = _presets(lucid.export("sillytavern", speaker="writer", names=False))
+    assert "{{name}}" not in json.dumps(instruct)
+    with pytest.raises(InputError, match="nobody says who authors it"):
+        rc.format("chatml").export("kobold", speaker="judge")
+    adapter = json.loads(
+        rc.format("chatml").export("kobold", speaker="judge", cast={"judge": "model"}).text
+    )
+    assert adapter["assistant_start"] == "<|im_start|>judge\n"
+
+
+def test_reasoning_of_sillytavern_stands_where_the_format_has_it() -> None:
+    for name in FORMATS:
+        fmt = rc.format(name)
+        if not writes_reasoning(fmt):
+            continue
+        files = fmt.export("sillytavern").files
+        if "reasoning.json" not in files:
+            continue
+        preset = json.loads(files["reasoning.json"])
+        instruct, _ = _presets(fmt.export("sillytavern", names=False))
+        reply = {"role": "assistant", "content": "Yes.", "reasoning_content": "Why not?"}
+        text = fmt.render([{"role": "user", "content": "Hm?"}, reply]).text
+        thought = f"{preset['prefix']}Why not?{preset['suffix']}{preset['separator']}"
+        assert f"{instruct['output_sequence']}{thought}Yes." in text
+
+
+def test_options_are_written_and_unknown_ones_refused() -> None:
+    qwen = rc.format("qwen3")
+    prompt = json.loads(qwen.export("kobold", enable_thinking=False).text)["assistant_gen"]
+    assert prompt == "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    with pytest.raises(InputError, match="did you mean 'enable_thinking'"):
+        qwen.export("kobold", enable_thinkin=False)
+    with pytest.raises(InputError, match="must be a bool"):
+        qwen.export("kobold", enable_thinking="no")
+    with pytest.raises(InputError, match="did you mean 'ollama'"):
+        qwen.export("olama")
+
+
+# --- Ollama ---------------------------------------------------------------------------------------
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "look",
+            "description": "Looks.",
+            "parameters": {
+                "type": "object",
+                "required": ["at"],
+                "properties": {"at": {"type": "string"}},
+            },
+        },
+    }
+]
+
+
+def _template(made: Exported) -> str:
+    found = re.search(r'^TEMPLATE """(.*?)"""$', made.text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_modelfile_is_whole(name: str) -> None:
+    fmt = rc.format(name)
+    text = fmt.export("ollama", model="llama3:8b").text
+    template = _template(fmt.export("ollama"))
+    opened = len(re.findall(r"\{\{-? (?:if|range) ", template))
+    assert opened == len(re.findall(r"\{\{-? end ", template))
+    stop = fmt.render(
+        [{"role": "user", "content": "x"}], add_generation_prompt=True, strict=False
+    ).stop
+    assert text.startswith("FROM llama3:8b\nTEMPLATE ")
+    said = re.findall(r'^PARAMETER stop "(?:"")?(.*?)"(?:"")?$', text, re.DOTALL | re.MULTILINE)
+    assert said == list(stop)
+
+
+def _tool_chat(rng: random.Random) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
+    if rng.random() < 0.4:
+        messages.append({"role": "system", "content": "Be brief."})
+    for number in range(rng.randint(1, 3)):
+        messages.append({"role": "user", "content": f"{rng.choice(presets.WORDS)} {number}"})
+        if rng.random() < 0.7:
+            said = rng.choice([None, None, "Let me see."])
+            calls = [
+                {
+                    "id": f"abcdefg{number}{n}",
+                    "type": "function",
+                    "function": {"name": "look", "arguments": json.dumps({"at": f"it {n}"})},
+                }
+                for n in range(rng.choice([1, 1, 2]))
+            ]
+            reasoning = {"reasoning_content": "I look."} if rng.random() < 0.4 else {}
+            messages.append(
+                {"role": "assistant", "content": said, "tool_calls": calls, **reasoning}
+            )
+            messages += [
+                {"role": "tool", "tool_call_id": c["id"], "name": "look", "content": "blue sky"}
+                for c in calls
+            ]
+            if rng.random() < 0.3:
+                return messages
+        messages.append({"role": "assistant", "content": f"So {number}."})
+    return messages if rng.random() < 0.3 else messages[:-1]
+
+
+def _ollama_message(message: dict[str, Any]) -> dict[str, Any]:
+    wire: dict[str, Any] = {"role": message["role"], "content": message["content"] or ""}
+    if "reasoning_content" in message:
+        wire["thinking"] = message["reasoning_content"]
+    if "tool_calls" in message:
+        wire["tool_calls"] = [
+            {
+                "id": call["id"],
+                "function": {
+                    "index": index,
+                    "name": call["function"]["name"],
+                    "arguments": json.loads(call["function"]["arguments"]),
+                },
+            }
+            for index, call in enumerate(message["tool_calls"])
+        ]
+    if message["role"] == "tool":
+        wire |= {"tool_name": message["name"], "tool_call_id": message["tool_call_id"]}
+    return wire
+
+
+class OllamaCase:
+    """A chat, what the format writes of it, and how alike Ollama must."""
+
+    def __init__(self, fmt: Format, messages: list[dict[str, Any]], tools: Any) -> None:
+        reply = messages[-1]["role"] == "assistant"
+        given: dict[str, Any] = (
+            {"continue_final_message": "content"} if reply else {"add_generation_prompt": True}
+        )
+        bos = fmt.option_values({})["bos_token"]
+        rendering = fmt.render(messages, tools=tools, strict=False, **given)
+        self.text = rendering.text.removeprefix(str(bos))
+        self.request = {"messages": [_ollama_message(m) for m in messages], "tools": tools}
+        self.loose = any("tool_calls" in m for m in messages) or tools is not None
+
+    def holds(self, written: str) -> bool:
+        """Whether the texts are alike; JSON may be spaced otherwise."""
+        if self.loose:
+            return re.sub(r"\s", "", written) == re.sub(r"\s", "", self.text)
+        return written == self.text
+
+
+def _ollama_cases(fmt: Format, count: int) -> list[OllamaCase]:
+    codes = {record.code for record in fmt.export("ollama").lost}
+    rng = random.Random(f"ollama {fmt.name}")
+    cases: list[OllamaCase] = []
+    plain = list(presets.chats(rng, count))
+    for messages in [*plain, *(_tool_chat(rng) for _ in range(count))]:
+        roles = [message["role"] for message in messages]
+        twice = any(a == b != "tool" for a, b in itertools.pairwise(roles))
+        if twice and "merged" in codes:
+            continue
+        if "system" in roles and "system-dropped" in codes:
+            continue
+        if "tool" in roles and codes & {"id-kept", "result-dropped"}:
+            continue
+        talks = "tool" in roles
+        offers = talks and fmt.tools is not None and rng.random() < 0.8
+        if offers and "tools-dropped" in codes:
+            continue
+        try:
+            cases.append(OllamaCase(fmt, messages, TOOLS if offers else None))
+        except RolecallError:
+            continue
+    return cases
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", FORMATS)
+def test_go_writes_the_format_with_ollama_s_template(name: str) -> None:
+    fmt = rc.format(name)
+    template = _template(fmt.export("ollama"))
+    cases = _ollama_cases(fmt, 500)
+    answers = golang.execute([{**case.request, "template": template} for case in cases])
+    for case, answer in zip(cases, answers, strict=True):
+        assert case.holds(answer.get("text", "")), (case.request, case.text, answer)
+    assert len(cases) > 100
+
+
+def test_white_space_of_texts_is_kept_and_that_of_the_layout_is_not() -> None:
+    nodes = [
+        Text("<a>\n"),
+        If(((".X", (Out(".Y"), Text("\n"))), ("", (Text("{{"),)))),
+        Line("$z = 1"),
+        Range("$i, $_ := .Q", (Text("q"),)),
+        Text("\u200b."),
+    ]
+    assert text_of(nodes) == (
+        '<a>\n{{ if .X }}{{ .Y }}\n{{ else }}{{ "{{" }}\n{{- end }}\n{{- $z = 1 }}'
+        '\n{{- range $i, $_ := .Q }}q\n{{- end }}{{ "\\u200b." }}'
+    )
+
+
+def test_a_space_stands_where_a_run_of_text_begins() -> None:
+    nodes = [Text("[A]", control=True), If(((".S", (Out(".S"),)),)), Out(".C", ".C"), Text("e")]
+    written = text_of(spaced(nodes))
+    assert written.startswith("[A]\n{{- if .S }} {{ .S }}\n{{- end }}\n{{- if and .C (not .S) }} ")
+
+
+# --- axolotl and llama.cpp ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_axolotl_s_configuration_reads_back(name: str) -> None:
+    fmt = rc.format(name)
+    config = yaml.safe_load(fmt.export("axolotl", model="some/model").text)
+    assert config["chat_template"] == "jinja"
+    assert config["chat_template_jinja"] == fmt.to_jinja()
+    assert config["base_model"] == "some/model"
+    assert set(config.get("eot_tokens", ())) <= set(fmt.control)
+    (dataset,) = config["datasets"]
+    assert set(dataset["roles_to_train"]) <= set(dataset["roles"])
+    authors = {**fmt.declared, "assistant": "model"}
+    assert dataset["roles_to_train"] == [
+        role for role in dataset["roles"] if authors.get(role) == "model"
+    ]
+    special = config.get("special_tokens", {})
+    assert {*config.get("tokens", ()), *special.values()} >= set(fmt.control)
+
+
+def test_yaml_holds_any_text() -> None:
+    config = {
+        "plain": "word",
+        "a: b": "no",
+        "lines": "  a\n\n\tb: {c}\n#d",
+        "ended": "a\nb\n",
+        "twice": "a\n\n",
+        "odd": "a\u200b\nb\x07",
+        "empty": "",
+        "number": 3,
+        "flag": True,
+        "list": ["<|x|>", "1", "true", "- a"],
+        "long": list("abcd"),
+        "tables": [{"k": {"x y": ["z"]}, "l": "m\nn"}],
+    }
+    assert yaml.safe_load(write_yaml(config)) == config
+
+
+@cache
+def _schema(module: str) -> dict[str, set[str]]:
+    """The fields of each pydantic model in a file of axolotl's wheel, without importing it."""
+    source = asset(f"pypi:axolotl==0.19.0/axolotl/utils/schemas/{module}.py").read_text()
+    return {
+        node.name: {
+            item.target.id
+            for item in node.body
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+        }
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+@pytest.mark.full
+def test_axolotl_knows_the_keys() -> None:
+    fields = set().union(*_schema("config").values(), *_schema("model").values())
+    for name in FORMATS:
+        fmt = rc.format(name)
+        options = {key: option.default for key, option in fmt.options.items()}
+        config = yaml.safe_load(fmt.export("axolotl", model="m", **options).text)
+        assert set(config) <= fields
+        assert set(config["datasets"][0]) <= _schema("datasets")["SFTDataset"]
+        assert set(config.get("special_tokens", ())) <= _schema("model")["SpecialTokensConfig"]
+
+
+def test_llama_cpp_is_told_what_the_template_needs() -> None:
+    fmt = rc.format("qwen3")
+    made = fmt.export("llama-cpp", model="my model.gguf", enable_thinking=False)
+    assert made.files == {"qwen3.jinja": fmt.to_jinja()}
+    command = (
+        "llama-server -m 'my model.gguf' --jinja --chat-template-file qwen3.jinja "
+        """--chat-template-kwargs '{"enable_thinking": false}'"""
+    )
+    assert made.notes[0].endswith(command)
+    (asked,) = [note for note in rc.format("alpaca").export("llama-cpp").notes if "'stop'" in note]
+    assert '["### Instruction:"]' in asked
