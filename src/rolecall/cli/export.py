@@ -240,13 +240,17 @@ def _json(fmt: Format, made: Exported) -> dict[str, Any]:
         "format": fmt.name,
         "target": made.target,
         "files": {
-            name: content if isinstance(content, str) else {"base64": base64.b64encode(content)}
+            name: content if isinstance(content, str) else _base64(content)
             for name, content in made.files.items()
         },
         "folder": None if made.folder is None else str(made.folder),
         "lost": [record._asdict() for record in made.lost],
         "notes": list(made.notes),
     }
+
+
+def _base64(content: bytes) -> dict[str, str]:
+    return {"base64": base64.b64encode(content).decode()}
 
 
 # Writing.

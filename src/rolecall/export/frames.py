@@ -98,7 +98,7 @@ class Frames:
         return next((turn for turn in found if turn.message == message), None)
 
     def talk(self) -> Chain | None:
-        """What stands around messages of client and model that take turns, and what asks for a reply.
+        """What stands around messages of client and model by turns, and what asks for a reply.
 
         What a header begins with only behind another turn stands at the end of that turn here, so
         that a header is the same wherever it stands. None where the format refuses such a talk.
