@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -45,6 +45,20 @@ def needed_tokens(fmt: Format, more: Sequence[str]) -> list[str]:
 def written_slots(fmt: Format) -> set[str]:
     """The names of all slots that a format writes anywhere."""
     return {node.name for node in _nodes(fmt) if isinstance(node, Slot)}
+
+
+def taken_for_control(fmt: Format, tokens: Collection[str]) -> list[str]:
+    """The control tokens of a vocabulary that a format spells as plain text.
+
+    Args:
+        fmt: The format.
+        tokens: The control tokens.
+    """
+    texts = {
+        node.text for node in _nodes(fmt) if isinstance(node, (Literal, Piece)) and not node.control
+    }
+    together = "\0".join(texts)
+    return sorted(token for token in tokens if token in together and token not in fmt.control)
 
 
 def document_token(

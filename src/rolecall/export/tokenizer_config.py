@@ -86,6 +86,8 @@ def export_tokenizer_config(
     rows: str | Mapping[str, str] = "mean",
     bos_token: str | None = None,
     eos_token: str | None = None,
+    cast: object = None,
+    generation_markers: bool = False,
     weights: bool = True,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -110,6 +112,8 @@ def export_tokenizer_config(
         bos_token: What begins a text; by default the model's own token, or the format's where the
             model has none.
         eos_token: What ends a text, likewise.
+        cast: Who authors which role, for the template; standard roles need no entry.
+        generation_markers: Whether the template marks what is trained on, for transformers.
         weights: Whether to copy the weights, if there are some, and to set their rows.
         force: Whether to replace a model's folder that is there already.
         progress: Is given the bytes that are done and those there are in all.
@@ -124,7 +128,9 @@ def export_tokenizer_config(
             raise InputError(f"there is no folder {str(model)!r}; give the folder of a model")
         check_output(target, source, force=force)
         given = {"bos_token": bos_token, "eos_token": eos_token}
-        plan = TokenizerPlan(fmt, source, reserved, rows, given)
+        plan = TokenizerPlan(
+            fmt, source, reserved, rows, given, cast, generation_markers=generation_markers
+        )
         left_out = _write(plan, target, weights=weights, progress=progress)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""

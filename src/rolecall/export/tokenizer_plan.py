@@ -12,6 +12,7 @@ from rolecall.export.control_tokens import (
     document_token,
     needed_tokens,
     stops_of,
+    taken_for_control,
     written_slots,
 )
 from rolecall.export.model_files import (
@@ -68,11 +69,16 @@ class TokenizerPlan:
         reserved: bool | Mapping[str, str],
         rows: str | Mapping[str, str],
         given: Mapping[str, str | None],
+        cast: object,
+        *,
+        generation_markers: bool,
     ) -> None:
         from rolecall.export.template_file import template
 
         self.fmt = fmt
-        self.template, self.template_lost = template(fmt)
+        self.template, self.template_lost = template(
+            fmt, cast, generation_markers=generation_markers
+        )
         self.folder = folder
         if not (folder / TOKENIZER).is_file():
             raise no_tokenizer(folder)
@@ -92,6 +98,7 @@ class TokenizerPlan:
         self.named = {
             kind: token for kind, token in self.tokens.items() if token and token != own.get(kind)
         }
+        self.taken = taken_for_control(fmt, self.vocabulary.control)
         self.options = {kind: token for kind, token in self.tokens.items() if kind in slots}
         self.written_bos = "bos_token" in slots
         needed = needed_tokens(fmt, [*self.options.values(), *self.named.values()])
@@ -348,6 +355,17 @@ class TokenizerPlan:
                     "rows-not-set",
                     f"there are no weights here in which to set the rows of {tokens}; set them "
                     "where the weights are, and make room for them if the ids are too large",
+                )
+            )
+        if self.taken:
+            shown = ", ".join(map(repr, self.taken))
+            found.append(
+                _lost(
+                    "warning",
+                    "text-becomes-control",
+                    f"{self.fmt.name} writes {shown} as plain text, and this vocabulary has "
+                    "control tokens of that spelling: transformers takes the template's text for "
+                    "them, Rolecall encodes it as text. Choose a model without such tokens",
                 )
             )
         return tuple(found)

@@ -78,6 +78,20 @@ class Vocabulary:
             ) from None
         self.ids: Mapping[str, int] = {**self.pieces, **self.added}
 
+    @property
+    def control(self) -> list[str]:
+        """The added tokens that are no text."""
+        from rolecall.tokenizers.base import is_text_token
+
+        every = frozenset(self.added)
+        return [
+            str(entry["content"])
+            for entry in self._added
+            if not is_text_token(
+                str(entry["content"]), special=bool(entry.get("special")), added=every
+            )
+        ]
+
     def unused(self, used: Collection[str], used_ids: Collection[int]) -> list[str]:
         """The reserved tokens that nothing uses, by their ids.
 
