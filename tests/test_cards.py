@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rolecall as rc
-from rolecall.cards import Card, CardConversation, CardError, read_card
-from rolecall.cards.source import LARGEST_FILE
+from rolecall.cards import Card, CardConversation, CardError, read_card, source
 from rolecall.conversation import AUTHORS
-from tests.support.assets import asset, tokenizer_file
+from tests.support.assets import asset
 from tests.support.cards import (
     SERAPHINA,
     SIGNATURE,
@@ -32,6 +31,7 @@ from tests.support.cards import (
     v3,
     versions_by_sillytavern,
 )
+from tests.support.tiny import tiny_tokenizer
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "cards"
 TEXTS = ("description", "personality", "scenario", "first_mes", "mes_example")
@@ -216,6 +216,25 @@ def test_headings_divide_a_markdown_card() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("# C#", "C#"),
+        ("# C# ##", "C#"),
+        ("   #\tAmy  ", "Amy"),
+        ("# Amy #", "Amy"),
+        ("# a # b", "a # b"),
+    ],
+)
+def test_the_main_heading_is_the_name(line: str, name: str) -> None:
+    assert read_card(line.encode()).name == name
+
+
+def test_a_byte_order_mark_is_no_error() -> None:
+    for text in ('{"name": "Amy"}', "# Amy\n"):
+        assert read_card(b"\xef\xbb\xbf" + text.encode()) == read_card(text.encode())
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("Amy is calm.", "it has no main heading; begin with a line '# '"),
@@ -238,7 +257,7 @@ def test_markdown_that_is_no_card_is_refused_with_its_line(text: str, said: str)
 
 
 def test_long_lines_of_marks_are_read_fast() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     read_card(("# Amy\n# ".replace("\n# ", "\n## ") + "# " * 100_000 + "x\n").encode())
     made(v1(description="{{a" * 100_000 + "}}" * 100_000))
     made(v3(character_book={"entries": [{"content": "@@role a\n" * 100_000, "constant": True}]}))
@@ -246,7 +265,7 @@ def test_long_lines_of_marks_are_read_fast() -> None:
     made(v1(description="{{reverse:" * 50_000 + "}}" * 50_000))
     made(v1(mes_example="".join(f"N{n:05}x: a\n" for n in range(20_000)), description="A " * 9999),
          examples="turns")  # fmt: skip
-    assert time.perf_counter() - began < 8
+    assert time.process_time() - began < 8
 
 
 # --- Placeholders ---------------------------------------------------------------------------------
@@ -284,6 +303,14 @@ def test_what_is_drawn_by_lot_stays_with_a_warning_or_is_drawn_from_a_seed(text:
     assert drawn == ({"1", "2", "3", "4", "5", "6"} if "roll" in text else {"a", "b"})
     assert system(card, seed=3) == system(card, seed=3)
     assert records(card, seed=3) == []
+
+
+def test_a_placeholder_that_stays_is_told_once_a_field() -> None:
+    card = v1(description="{{time}} {{time}}", scenario="{{time}}")
+    assert records(card) == [
+        ("warning", "macro-unknown", "description"),
+        ("warning", "macro-unknown", "scenario"),
+    ]
 
 
 def test_a_comma_may_be_escaped_and_a_die_without_sides_stays() -> None:
@@ -372,7 +399,7 @@ def test_nothing_of_a_card_is_trained_on() -> None:
     encoding = (
         rc.format("chatml-names")
         .render([*conversation.messages, *reply])
-        .encode(rc.tokenizer(tokenizer_file("qwen3")))
+        .encode(tiny_tokenizer("<|im_start|>", "<|im_end|>", begins_with="<s>"))
     )
     trained = [
         encoding.rendering.conversation.messages[index].content
@@ -420,6 +447,22 @@ def test_blocks_become_turns() -> None:
     assert [code for _, code, _ in records(v1(mes_example=example), examples="turns")] == [
         "example-turns"
     ]
+
+
+def test_each_turn_has_the_role_of_who_speaks() -> None:
+    card = v1(mes_example="Amy: a\nBo: b\nCy: c", scenario="Cy waits.")
+    _, *said = wire(card, user="Bo", role="writer", user_role="player", examples="turns")
+    assert [(m["role"], m["name"]) for m in said] == [
+        ("writer", "Amy"),
+        ("player", "Bo"),
+        ("writer", "Cy"),
+    ]
+
+
+def test_a_person_cannot_have_either_of_the_characters_names() -> None:
+    for user in ("Amy", "Ames"):
+        with pytest.raises(CardError, match="is the character's own name"):
+            made(v3(nickname="Ames"), user=user)
 
 
 def test_the_character_is_one_under_name_and_nickname() -> None:
@@ -713,8 +756,9 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
         assert said in str(raised.value)
 
 
-def test_a_file_without_end_is_refused() -> None:
-    with pytest.raises(CardError, match=f"more than {LARGEST_FILE // 2**20} MiB"):
+def test_a_file_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "LARGEST_FILE", 3 * 2**20)
+    with pytest.raises(CardError, match="more than 3 MiB"):
         read_card("/dev/zero")
 
 
