@@ -140,6 +140,24 @@ def unusual(rng: random.Random, domain: Plain) -> Chat:
     return chat(rng, domain, "".join(rng.choices(domain.letters, weights, k=length)))
 
 
+def system_anywhere(rng: random.Random, domain: Plain) -> Chat:
+    """A conversation of a user and an assistant in turn, system messages before any user's."""
+    letters = usual(rng, domain).letters.replace("S", "")[:14]
+    made = "".join(
+        "S" * rng.choice((0, 0, 1, 1, 2)) * (letter == "U") + letter for letter in letters
+    )
+    return chat(rng, domain, made)
+
+
+def benign(rng: random.Random, domain: Plain) -> Chat:
+    """A conversation in the usual order whose contents nobody could take for anything else."""
+    letters = ("UA" * 6)[: rng.randrange(1, 9)]
+    if "S" in domain.letters and rng.random() < 0.5:
+        letters = f"S{letters}"
+    contents = tuple(f"word{rng.randrange(100)}" for _ in letters)
+    return Chat(letters, contents, prompt=False)
+
+
 def chat(rng: random.Random, domain: Plain, letters: str) -> Chat:
     """A conversation of these authors, with random contents."""
     contents = tuple(text(rng, domain, letter) for letter in letters)

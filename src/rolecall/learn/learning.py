@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
-import sys
-from collections.abc import Callable, Iterator
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from rolecall.errors import FormatFileError, LearnError
 from rolecall.learn import chats, plain, prove
@@ -22,15 +23,16 @@ if TYPE_CHECKING:
     from rolecall.format import Format
     from rolecall.template.template import Template
 
-USUAL = {(None, "S"), (None, "U"), ("S", "U"), ("U", "A"), ("A", "U")}
-"""Neighbours in a conversation of the usual order."""
-
 ATTEMPTS = 16
 """How often a draft is narrowed before its template is refused."""
 QUICK = 160
 """Conversations that a draft is tried on while it is being learnt."""
-PROOF = 1500
+PROOF = 1200
 """Conversations of each kind that the proof takes."""
+PROOFS = 6
+"""How often a proof may find another conversation, after which the draft is narrowed."""
+READ = 200
+"""Conversations that are read back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,46 +60,81 @@ class Learning:
     """One template on its way to a format file."""
 
     prober: Prober
-    name: str
     domain: Plain = field(default_factory=Plain)
     dropped: set[Key] = field(default_factory=set[Key])
     """Neighbours that were found not to be written as the table says."""
     without_system: bool = False
     never_alone: bool = False
     """Whether a system message cannot be all there is."""
-    notes: list[str] = field(default_factory=list[str])
+    unclaimed: dict[str, str] = field(default_factory=dict[str, str])
+    tested: bool = False
+    """Whether the strings of the template were tried as contents."""
 
     # Plain conversations.
 
-    def plain(self) -> Draft:
+    def read(self) -> plain.Reading:
+        """What the probes say.
+
+        Raises:
+            LearnError: If it is nothing that a table of turns can say.
+        """
+        strings, lengths = chats.constants(self.prober.template.jinja)
+        self.domain.constants, self.domain.lengths = strings, lengths
+        try:
+            return plain.read(self.prober)
+        except Inexpressible as error:
+            raise self.refused(str(error)) from None
+
+    def plain(self, first: plain.Reading) -> Draft:
         """The draft of plain conversations, narrowed until random ones come out right.
 
         Raises:
             LearnError: If there is none.
         """
-        prober = self.prober
-        strings, lengths = chats.constants(prober.template.jinja)
-        self.domain.constants, self.domain.lengths = strings, lengths
-        try:
-            first = plain.read(prober)
-        except Inexpressible as error:
-            raise self.refused(str(error)) from None
-        tested = False
         for attempt in range(ATTEMPTS):
-            draft, fmt = self._draft(first)
-            prober.step = "trying the draft"
-            if not tested:
+            draft = self._draft(first)
+            fmt = draft.format()
+            self.prober.step = "trying the draft"
+            if not self.tested:
                 self._exclude(fmt)
-                tested = True
-            found = self._difference(fmt, f"learning {attempt}", QUICK)
+                self.tested = True
+            found = self.difference(fmt, f"learning {attempt}", QUICK)
             if found is None:
                 return draft
-            self._narrow(fmt, found)
-            if os.environ.get("LEARN_DEBUG"):
-                print(attempt, found.case.letters, found.case.prompt, self.dropped, self.domain, file=sys.stderr)
+            self.narrow(fmt, found)
         raise self.refused("it was narrowed too often")
 
-    def _draft(self, first: plain.Reading) -> tuple[Draft, Format]:
+    def readable(self, first: plain.Reading, draft: Draft, seed: int) -> Draft:
+        """The draft, or a narrower one, whose texts are read back."""
+        why = self._unread(draft, seed)
+        if why is None:
+            return draft
+        reading: plain.Reading = draft.known["reading"]
+        odd = {key for key, kept in reading.pairs.items() if kept and key not in plain.USUAL}
+        before = set(self.dropped)
+        self.dropped |= odd
+        try:
+            narrower = self.plain(first)
+            if self._unread(narrower, seed) is None:
+                return narrower
+        except LearnError:
+            pass
+        self.dropped = before
+        self.unclaimed["parse"] = why
+        return draft
+
+    def _unread(self, draft: Draft, seed: int) -> str | None:
+        """What is wrong with what is read back from plain texts."""
+        self.prober.step = "reading back"
+        fmt = draft.format()
+        cases = stream(lambda rng: chats.benign(rng, self.domain), f"{seed}, read")
+        for _, case in zip(range(READ), cases, strict=False):
+            why = prove.reads_back(fmt, case)
+            if why is not None:
+                return why
+        return None
+
+    def _draft(self, first: plain.Reading) -> Draft:
         """A draft of what was read, without what was found wrong since."""
         found = replace(first, notes=[*first.notes], pairs=dict(first.pairs))
         found.table = replace(
@@ -126,7 +163,10 @@ class Learning:
                 if draft.has("turn", AUTHOR[letter]):
                     draft.turn(AUTHOR[letter])["empty"] = False
             draft.known["reading"] = found
-            return draft, draft.format(self.name)
+            draft.known["plain"] = self.domain
+            draft.known["excluded"] = {AUTHOR[k]: v for k, v in self.domain.excluded.items()}
+            draft.format()
+            return draft
         except Inexpressible as error:
             raise self.refused(str(error)) from None
         except FormatFileError as error:
@@ -138,7 +178,7 @@ class Learning:
         everyone = replace(self.domain, letters="SUA")
         yield (lambda rng: chats.unusual(rng, everyone)), False
 
-    def _difference(self, fmt: Format, seed: str, count: int) -> Difference | None:
+    def difference(self, fmt: Format, seed: str, count: int) -> Difference | None:
         for number, (make, whole) in enumerate(self._cases()):
             cases = stream(make, f"{seed}, {number}")
             found = first_difference(self.prober, fmt, cases, count, whole=whole)
@@ -154,37 +194,48 @@ class Learning:
 
     def _is_usual(self, chat: Chat) -> bool:
         pairs = zip([None, *chat.letters], chat.letters, strict=False)
-        usual = all(pair in USUAL for pair in pairs) and chat.letters != "S"
+        usual = all(pair in plain.USUAL for pair in pairs) and chat.letters != "S"
         return usual and set(chat.letters) <= set(self.domain.letters)
 
     def _exclude(self, fmt: Format) -> None:
         """Find the strings of the template that it treats in a way of its own in contents."""
-        for letter, letters in (("S", "SUAU"), ("U", "UAU"), ("A", "UAUAU")):
+        strings = [one for one in self.domain.constants if len(one.strip()) > 1]
+        for letter, letters in (("S", "SUAU"), ("U", "UAUAU"), ("A", "UAUAU")):
             if letter not in self.domain.letters:
                 continue
-            places = [at for at, other in enumerate(letters) if other == letter]
-            for constant in self.domain.constants:
-                if len(constant.strip()) < 2:
+            at = letters.rindex(letter)
+            for until in sorted({at + 1, len(letters)}):
+                asked = letters[:until]
+                if self._fails(fmt, _holding(asked, at, chats.WORD)):
                     continue
-                for form in ("w {} w", "{}", "{} w", "w {}"):
-                    for at in (places[0], places[-1]):
-                        contents = ["word"] * len(letters)
-                        contents[at] = form.format(constant) if "{" not in constant else constant
-                        for until in {at + 1, len(letters)}:
-                            self._excludes(
-                                fmt, Chat(letters[:until], tuple(contents[:until]), False), at
-                            , constant)
+                self._exclude_within(fmt, asked, at, strings)
+                for constant in strings:
+                    for form in _around(constant):
+                        self._excludes(fmt, _holding(asked, at, form), at, constant)
+
+    def _exclude_within(self, fmt: Format, letters: str, at: int, strings: Sequence[str]) -> None:
+        """The same for strings that stand between other text, by halves."""
+        held = self.domain.excluded.get(letters[at], ())
+        strings = [one for one in strings if not any(other in one for other in held)]
+        chat = _holding(letters, at, f"w {' w '.join(strings)} w")
+        if not strings or not self._fails(fmt, chat):
+            return
+        if len(strings) == 1:
+            self._excludes(fmt, chat, at, strings[0])
+            return
+        half = len(strings) // 2
+        self._exclude_within(fmt, letters, at, strings[:half])
+        self._exclude_within(fmt, letters, at, strings[half:])
 
     def _excludes(self, fmt: Format, chat: Chat, at: int, constant: str) -> None:
         letter = chat.letters[at]
         held = self.domain.excluded.get(letter, ())
         if constant in held or any(other in constant for other in held):
             return
-        bare = Chat(chat.letters, tuple("word" for _ in chat.contents), False)
-        if self._fails(fmt, chat) and not self._fails(fmt, bare):
+        if self._fails(fmt, chat):
             self.domain.excluded[letter] = (*held, constant)
 
-    def _narrow(self, fmt: Format, found: Difference) -> None:
+    def narrow(self, fmt: Format, found: Difference) -> None:
         """Take out of the draft or its domain what a conversation shows to be wrong.
 
         Raises:
@@ -196,7 +247,7 @@ class Learning:
             self._narrow_contents(fmt, chat)
             return
         pairs = list(zip([None, *chat.letters], chat.letters, strict=False))
-        odd = [Key(*pair) for pair in pairs if pair not in USUAL]
+        odd = [Key(*pair) for pair in pairs if pair not in plain.USUAL]
         odd = [key for key in odd if key not in self.dropped]
         last = chat.letters[-1:]
         if chat.letters == "S" and not self.never_alone:
@@ -207,35 +258,82 @@ class Learning:
             self.dropped |= set(odd)
         elif "S" in chat.letters and not self.without_system:
             self.without_system = True
-            self.notes.append("system messages are refused: " + self._shown(fmt, chat))
+            self.unclaimed["system"] = self._shown(fmt, chat)
         else:
             raise self.shown(fmt, chat, "no table of turns comes out as it does")
 
     def _narrow_contents(self, fmt: Format, chat: Chat) -> None:
-        domain = self.domain
-        for at, content in enumerate(chat.contents):
-            letter = chat.letters[at]
-            mended = (*chat.contents[:at], chats.WORD, *chat.contents[at + 1 :])
-            if self._fails(fmt, replace(chat, contents=mended)):
-                continue
-            if content == "" and letter not in domain.full:
-                domain.full |= {letter}
-                return
-            if not content.strip() and letter in domain.blank:
-                domain.blank -= {letter}
-                return
-            held = domain.excluded.get(letter, ())
-            for constant in domain.constants:
-                if constant in content and len(constant.strip()) > 1 and constant not in held:
-                    domain.excluded[letter] = (*held, constant)
+        """Take out of the domain what the contents of a conversation show to be wrong."""
+        for places in self._mended(fmt, chat):
+            letter = chat.letters[places[0]]
+            for at in places:
+                if self._leave_out(fmt, chat, at, letter):
                     return
-            stripped = (*chat.contents[:at], content.strip(), *chat.contents[at + 1 :])
-            if letter in domain.ends and not self._fails(fmt, replace(chat, contents=stripped)):
-                domain.ends -= {letter}
-                return
         raise self.shown(fmt, chat, "no filter makes of contents what it does")
 
+    def _mended(self, fmt: Format, chat: Chat) -> Iterator[list[int]]:
+        """Places whose contents, once they are words, mend a conversation."""
+        odd = [at for at, content in enumerate(chat.contents) if content != chats.WORD]
+        groups = [[at] for at in odd]
+        groups += [[at for at in odd if chat.letters[at] == letter] for letter in "SUA"]
+        for places in groups:
+            contents = tuple(
+                chats.WORD if at in places else content for at, content in enumerate(chat.contents)
+            )
+            if places and not self._fails(fmt, replace(chat, contents=contents)):
+                yield places
+
+    def _leave_out(self, fmt: Format, chat: Chat, at: int, letter: str) -> bool:
+        domain, content = self.domain, chat.contents[at]
+        if content == "" and letter not in domain.full:
+            domain.full |= {letter}
+            return True
+        if not content.strip() and letter in domain.blank:
+            domain.blank -= {letter}
+            return True
+        held = domain.excluded.get(letter, ())
+        for constant in domain.constants:
+            if constant in content and len(constant.strip()) > 1 and constant not in held:
+                domain.excluded[letter] = (*held, constant)
+                return True
+        stripped = (*chat.contents[:at], content.strip(), *chat.contents[at + 1 :])
+        if letter in domain.ends and not self._fails(fmt, replace(chat, contents=stripped)):
+            domain.ends -= {letter}
+            return True
+        return False
+
     # What is said of it.
+
+    def sentences(self, draft: Draft) -> Iterator[str]:
+        """What is left out of the claims, a sentence each."""
+        domain = self.domain
+        names = {"S": "system", "U": "user", "A": "assistant"}
+        reading: plain.Reading = draft.known["reading"]
+        if self.prober.typed:
+            yield "Contents are given to the template as lists of one text part."
+        if "S" not in domain.letters:
+            yield "System messages are refused."
+        elif reading.place == "turn" and not reading.pairs.get(Key("A", "S")):
+            yield "System messages stand first."
+        if not reading.prompts:
+            yield "The template has no generation prompt; that of the format is its header."
+        else:
+            behind = [names[one] for one in "SUA" if one in domain.prompts]
+            yield f"The generation prompt is claimed behind messages of {', '.join(behind)}."
+        for letter, name in names.items():
+            if letter in domain.full:
+                yield f"Messages of {name} say something; empty ones are refused."
+            if letter not in domain.blank:
+                yield f"No claim where a message of {name} is white space alone."
+            if letter not in domain.ends:
+                yield f"No claim where a message of {name} begins or ends in white space."
+            if domain.excluded.get(letter):
+                listed = ", ".join(map(repr, domain.excluded[letter]))
+                yield f"No claim where a message of {name} holds {listed}."
+        if "parse" in self.unclaimed:
+            yield "What is written is not always read back."
+        extra = draft.known.get("domain")
+        yield from getattr(extra, "limits", ())
 
     def refused(self, why: str) -> LearnError:
         """The error that says why there is no format file."""
@@ -260,36 +358,146 @@ class Learning:
         return f"of {case.messages} the template makes {expected}, the best file {found}"
 
 
+def _holding(letters: str, at: int, content: str) -> Chat:
+    """A conversation of words in which one content is another."""
+    contents = [chats.WORD] * len(letters)
+    contents[at] = content
+    return Chat(letters, tuple(contents), prompt=False)
+
+
+def _around(constant: str) -> list[str]:
+    """Contents that begin and end with a string of the template's."""
+    found = [constant]
+    if re.fullmatch(r"<\w[^<>]*>", constant):
+        found.append(f"{constant}w</{constant[1:]}")
+    return found
+
+
+KINDS: Mapping[str, str] = {
+    "tools": "rolecall.learn.tools",
+    "calls": "rolecall.learn.calls",
+    "results": "rolecall.learn.results",
+    "reasoning": "rolecall.learn.reasoning",
+}
+"""Kind of conversation to the module whose function of that name adds it to a draft."""
+
+
+@dataclass(slots=True)
+class Claims:
+    """What a draft claims so far."""
+
+    draft: Draft
+    kinds: list[str] = field(default_factory=list[str])
+    unclaimed: dict[str, str] = field(default_factory=dict[str, str])
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+
+
 def learn(
     template: Template,
     *,
     progress: Callable[[str, int], None] | None = None,
     seed: int | None = None,
+    seconds: float = 28.0,
 ) -> Learnt:
     """Learn a format from a template; see `rolecall.learn`."""
-    prober = Prober(template, progress=progress)
-    learning = Learning(prober, "learnt")
-    draft = learning.plain()
-    fmt = draft.format("learnt")
-    prober.step = "the proof"
+    prober = Prober(template, seconds=seconds, progress=progress)
+    learning = Learning(prober)
     seed = random.SystemRandom().randrange(10**9) if seed is None else seed
-    found = learning._difference(fmt, f"proof {seed}", PROOF)
-    if found is not None:
-        raise learning.shown(fmt, found.case, "the proof failed")
-    back = 0
-    cases = stream(lambda rng: _benign(rng, learning.domain), f"back {seed}")
-    for _ in range(100):
-        c = next(cases)
-        why = prove.reads_back(fmt, c)
-        if why:
-            back = why
+    first = learning.read()
+    for attempt in range(PROOFS):
+        draft = learning.plain(first)
+        prober.step = "the proof of plain conversations"
+        found = learning.difference(draft.format(), f"{seed}, plain, {attempt}", PROOF)
+        if found is None:
             break
-    claims: dict[str, Any] = {"place": draft.known["reading"].place, "full": learning.domain.full, "blank": set("SUA") - learning.domain.blank, "ends": set("SUA") - learning.domain.ends, "excl": learning.domain.excluded, "dropped": [tuple(k) for k in learning.dropped], "prompts": "".join(learning.domain.prompts), "back": back}
-    return Learnt(fmt, draft.toml(), {k: v for k, v in claims.items() if v}, {"n": learning.notes} if learning.notes else {}, (), seed, prober.count)
+        learning.narrow(draft.format(), found)
+    else:
+        raise learning.refused("every proof found another conversation that comes out otherwise")
+    draft = learning.readable(first, draft, seed)
+    claims = Claims(draft, ["plain"], dict(learning.unclaimed), {"plain": 2 * PROOF})
+    _wider(learning, claims, seed)
+    for kind in KINDS:
+        _extend(learning, claims, kind, seed)
+    made = claims.draft
+    made.header = _header(template.name, learning, claims, made)
+    domain = tuple(learning.sentences(made))
+    return Learnt(
+        made.format(), made.toml(), claims.counts, claims.unclaimed, domain, seed, prober.count
+    )
 
 
-def _benign(rng, domain):
-    letters = ("UA" * 4)[: rng.randrange(1, 6)]
-    if "S" in domain.letters and rng.random() < 0.5:
-        letters = "S" + letters
-    return Chat(letters, tuple("word%d" % rng.randrange(99) for _ in letters), False)
+def _wider(learning: Learning, claims: Claims, seed: int) -> None:
+    """Claim what goes beyond the usual order, where the format writes all of it."""
+    fmt = claims.draft.format()
+    makers = {"system anywhere": chats.system_anywhere, "any order": chats.unusual}
+    for kind, make in makers.items():
+        if kind == "system anywhere" and "S" not in learning.domain.letters:
+            claims.unclaimed[kind] = "system messages are refused"
+            continue
+        cases = stream(lambda rng, make=make: make(rng, learning.domain), f"{seed}, {kind}")
+        found = first_difference(learning.prober, fmt, cases, PROOF // 2, whole=True)
+        if found is None:
+            claims.counts[kind] = PROOF // 2
+        else:
+            claims.unclaimed[kind] = f"of {found.case.letters}: {found.expected}, {found.found}"
+
+
+def _extend(learning: Learning, claims: Claims, kind: str, seed: int) -> None:
+    """Add a kind of conversation to what is claimed, if its proof holds."""
+    prober = learning.prober
+    prober.step = kind
+    if kind == "results" and "calls" not in claims.kinds:
+        claims.unclaimed[kind] = "the calls that they answer are not learnt"
+        return
+    draft = claims.draft.copy()
+    try:
+        step = getattr(import_module(KINDS[kind]), kind)
+        step(prober, draft)
+        plain.name_control(prober, draft)
+        fmt = draft.format()
+    except (Inexpressible, FormatFileError) as error:
+        claims.unclaimed[kind] = str(error)
+        return
+    if kind not in draft.known.get("claims", ()):
+        claims.unclaimed[kind] = "the template writes none"
+        return
+    count = 0
+    for one in (*claims.kinds, kind):
+        found = _disproved(learning, draft, fmt, one, f"{seed}, {kind}, {one}")
+        if found is not None:
+            claims.unclaimed[kind] = (
+                f"of {found.case.messages} with {dict(found.case.arguments)} the template makes "
+                f"{found.expected}, the format {found.found}"
+            )
+            return
+        count += PROOF // 2
+    claims.draft = draft
+    claims.kinds.append(kind)
+    claims.counts[kind] = count
+
+
+def _disproved(
+    learning: Learning, draft: Draft, fmt: Format, kind: str, seed: str
+) -> Difference | None:
+    if kind == "plain":
+        return learning.difference(fmt, seed, PROOF // 4)
+    from rolecall.learn.conversations import conversation
+
+    domain = draft.known["domain"]
+    cases = stream(lambda rng: conversation(rng, domain, kind), seed)
+    return first_difference(learning.prober, fmt, cases, PROOF // 2, whole=True)
+
+
+def _header(name: str, learning: Learning, claims: Claims, draft: Draft) -> list[str]:
+    """The comment at the head of a file: where it is from and what it claims."""
+    claimed = ", ".join(claims.counts)
+    lines = [
+        f"Learnt from the template {name} and proved on conversations that were",
+        f"made afterwards: {claimed}.",
+        "",
+        *(line for one in learning.sentences(draft) for line in textwrap.wrap(one, 96)),
+    ]
+    missing = [kind for kind in claims.unclaimed if kind not in claims.counts]
+    if missing:
+        lines += [f"Not claimed: {', '.join(missing)}."]
+    return lines

@@ -35,6 +35,8 @@ from rolecall.template.tokens import common_prefix, control_pattern
 from rolecall.turn import text_of
 
 LETTERS = "SUA"
+USUAL = {(None, "S"), (None, "U"), ("S", "U"), ("U", "A"), ("U", GEN), ("A", "U")}
+"""Neighbours in a conversation of the usual order."""
 
 
 @dataclass(slots=True)
@@ -175,18 +177,18 @@ def _in_client(prober: Prober, found: Reading) -> None:
 CONTEXTS: Mapping[Key, tuple[str, ...]] = {
     Key(None, "S"): ("SU", "SUA"),
     Key(None, "U"): ("U", "UA"),
-    Key(None, "A"): ("A", "AU", "AUA"),
-    Key("S", "S"): ("SS", "SSU", "SSUA", "SSS"),
     Key("S", "U"): ("SU", "SUA"),
-    Key("S", "A"): ("SA", "SAU", "SAUA"),
-    Key("U", "S"): ("US", "USU", "UAUSA", "USA", "SUS"),
-    Key("U", "U"): ("UU", "UUA", "UAUU", "UAUUA", "UUU", "UUUA"),
     Key("U", "A"): ("UA", "UAU"),
-    Key("A", "S"): ("UAS", "UASU", "UASUA", "SUASU", "SUASA", "UAUAS"),
     Key("A", "U"): ("UAU", "UAUA"),
+    Key("U", "U"): ("UU", "UUA", "UAUU", "UAUUA", "UUU", "UUUA"),
     Key("A", "A"): ("UAA", "UAAU", "UAUAA", "UAAUA", "UAAA", "UAAAU"),
+    Key(None, "A"): ("A", "AU", "AUA", "AUAU"),
+    Key("S", "S"): ("SS", "SSU", "SSUA", "SSS"),
+    Key("S", "A"): ("SA", "SAU", "SAUA"),
+    Key("A", "S"): ("UAS", "UASU", "UASUA", "SUASU", "UASA", "UAUAS"),
+    Key("U", "S"): ("US", "USU", "UAUS", "USA", "SUS"),
 }
-"""Neighbours to conversations in which they meet."""
+"""Neighbours to conversations in which they meet, the commoner ones first."""
 
 
 def _unusual(prober: Prober, found: Reading) -> None:
@@ -208,6 +210,13 @@ def _pair(prober: Prober, found: Reading, key: Key, contexts: Iterable[str]) -> 
     """Whether two neighbours have one gap wherever they meet; it is added to the table then."""
     table = found.table
     tried = Table(dict(table.gaps), dict(table.seen_in), dict(table.last))
+    # No other neighbours in them that do not agree with themselves.
+    kept = {other for other, stands in found.pairs.items() if stands} | {key}
+    contexts = [
+        letters
+        for letters in contexts
+        if all(Key(*pair) in kept for pair in zip([None, *letters], letters, strict=False))
+    ]
     asked = [(letters, prompt) for letters in contexts for prompt in (False, True)]
     written = 0
     for letters, prompt in asked:
@@ -228,7 +237,8 @@ def _pair(prober: Prober, found: Reading, key: Key, contexts: Iterable[str]) -> 
         return False
     gap = tried.get(*key)
     assert gap is not None
-    if key.before == key.behind and _joins(tried, key.before, gap):
+    control = control_pattern(prober.template.control)
+    if key.before in ("U", "A") and key.before == key.behind and _joins(tried, key.before, gap, control):
         # Two messages that become one: the gap is no end and no header.
         if BOS in gap or EOS in gap or LABEL in gap:
             return False
@@ -239,12 +249,10 @@ def _pair(prober: Prober, found: Reading, key: Key, contexts: Iterable[str]) -> 
     return True
 
 
-def _joins(table: Table, letter: str, gap: str) -> bool:
+def _joins(table: Table, letter: str, gap: str, control: re.Pattern[str]) -> bool:
     """Whether a gap between two messages of one author is neither end nor header."""
-    ends = [table.gaps[Key(letter, END)]] if Key(letter, END) in table.gaps else []
-    other = table.get(letter, "A" if letter == "U" else "U")
-    closes = common_prefix(ends[0], other) if ends and other else ""
-    return bool(closes.strip()) and not gap.startswith(closes[:1] if not closes else closes)
+    other = table.get(letter, "A" if letter == "U" else "U") or ""
+    return _has_token(other, control) and not _has_token(gap, control)
 
 
 def _hoisted(prober: Prober, found: Reading) -> None:
@@ -299,12 +307,12 @@ def fit(found: Reading, control: re.Pattern[str]) -> Fitted:
     made.labels = {key.behind for key, gap in gaps.items() if LABEL in gap}
     gaps = {key: resolved(gap, key.behind) for key, gap in gaps.items()}
     for letter in own:
-        _cut_end(made, gaps, letter, control)
+        _cut_end(found, made, gaps, letter, control)
     _finish(made, gaps, own)
     _begin(made, gaps, own, control)
     if found.place in ("turn", "start"):
         _default(made, gaps)
-    _prompt(made, gaps)
+    _prompt(found, made, gaps, control)
     return made
 
 
@@ -341,18 +349,46 @@ def _cuts(text: str, control: re.Pattern[str]) -> list[int]:
     return [at for at in range(len(text) + 1) if at not in inside]
 
 
-def _cut_end(made: Fitted, gaps: Mapping[Key, str], letter: str, control: re.Pattern[str]) -> None:
+def _cut_end(
+    found: Reading,
+    made: Fitted,
+    gaps: dict[Key, str],
+    letter: str,
+    control: re.Pattern[str],
+) -> None:
+    """Find what ends an author's turn; what does not begin so may not follow."""
     behind = _behind(gaps, letter)
     final = behind.pop(END, "")
-    shared = next(iter(behind.values()), final)
-    for gap in behind.values():
+    usual = {name: gap for name, gap in behind.items() if (letter, name) in USUAL} or behind
+    shared = next(iter(usual.values()), final)
+    for gap in usual.values():
         shared = common_prefix(shared, gap)
-    if shared.startswith(final) and (final or not _closes(behind, control)):
-        made.ends[letter] = final
-        return
     begins = _behind(gaps, None)
-    best = (-1, 0)
+    if final and shared.startswith(final):
+        end = final
+    else:
+        end = shared[: _best_cut(usual, begins, shared, control, closed=bool(final))]
+    made.ends[letter] = end
+    if final != end:
+        made.finals[letter] = final
+    for name, gap in behind.items():
+        if not gap.startswith(end):
+            _drop(found, gaps, Key(letter, name))
+
+
+def _best_cut(
+    behind: Mapping[str, str],
+    begins: Mapping[str, str],
+    shared: str,
+    control: re.Pattern[str],
+    *,
+    closed: bool,
+) -> int:
+    """Where to cut what stands behind an author, so that what is left opens a conversation too."""
+    best = (0, 0)
     for at in _cuts(shared, control):
+        if not closed and not _has_token(shared[:at], control) and at:
+            continue
         score = sum(
             begins.get(name, "").endswith(gap[at:]) and at < len(gap)
             for name, gap in behind.items()
@@ -360,18 +396,22 @@ def _cut_end(made: Fitted, gaps: Mapping[Key, str], letter: str, control: re.Pat
         )
         if score > best[0]:
             best = (score, at)
-    if best[0] == 0:
-        tokens = [token.end() for token in control.finditer(shared)]
-        marks = [at + 1 for at, character in enumerate(shared) if character == EOS]
-        best = (0, min([*tokens, *marks], default=len(shared)))
-    made.ends[letter] = shared[: best[1]]
-    if final != made.ends[letter]:
-        made.finals[letter] = final
+    if best[0] or not (closed or shared.startswith(EOS)):
+        return best[1]
+    tokens = [token.end() for token in control.finditer(shared)]
+    marks = [at + 1 for at, character in enumerate(shared) if character == EOS]
+    return min([*tokens, *marks], default=len(shared))
 
 
-def _closes(behind: Mapping[str, str], control: re.Pattern[str]) -> bool:
-    """Whether what follows an author begins with an end that its last turn lacks."""
-    return any(gap.startswith(EOS) for gap in behind.values())
+def _has_token(text: str, control: re.Pattern[str]) -> bool:
+    return EOS in text or control.search(text) is not None
+
+
+def _drop(found: Reading, gaps: dict[Key, str], key: Key) -> None:
+    """Neighbours that may not stand so."""
+    gaps.pop(key, None)
+    found.table.gaps.pop(key, None)
+    found.pairs[key] = False
 
 
 def _finish(made: Fitted, gaps: Mapping[Key, str], own: str) -> None:
@@ -429,7 +469,9 @@ def _default(made: Fitted, gaps: Mapping[Key, str]) -> None:
     made.opens[Key(None, "U")] = usual or made.opens[Key("S", "U")]
 
 
-def _prompt(made: Fitted, gaps: Mapping[Key, str]) -> None:
+def _prompt(
+    found: Reading, made: Fitted, gaps: dict[Key, str], control: re.Pattern[str]
+) -> None:
     """The generation prompt against the header of the model's turns."""
     asked = {
         key.before: gap[len(made.ends[key.before]) :]
@@ -437,34 +479,28 @@ def _prompt(made: Fitted, gaps: Mapping[Key, str]) -> None:
         if key.behind == GEN and key.before in made.ends
     }
     headers = {key.before: o for key, o in made.opens.items() if key.behind == "A"}
-    leads: set[str] = set()
-    prompts: set[str] = set()
-    for before, gap in asked.items():
-        header = headers.get(before)
-        if header is None:
-            continue
-        if header.startswith(gap):
-            leads.add(header[len(gap) :])
-        elif gap.startswith(header):
-            prompts.add(gap[len(header) :])
+    gap, header = asked.get("U"), headers.get("U")
+    if gap is not None and header is not None:
+        both = len(common_prefix(gap, header))
+        both = max(at for at in _cuts(header, control) if at <= both and at in _cuts(gap, control))
+        made.lead, made.prompt = header[both:], gap[both:]
+    for before, header in headers.items():
+        # What the model's turns begin with elsewhere must end as it does behind a user's.
+        opening = header[: len(header) - len(made.lead)]
+        if not header.endswith(made.lead) or asked.get(before, opening + made.prompt) != (
+            opening + made.prompt
+        ):
+            _drop(found, gaps, Key(before, "A"))
+            del made.opens[Key(before, "A")]
         else:
-            leads.add(header[len(common_prefix(gap, header)) :])
-            prompts.add(gap[len(common_prefix(gap, header)) :])
-    if len(leads) > 1 or len(prompts) > 1 or (leads - {""} and prompts - {""} and len(asked) > 9):
-        raise Inexpressible(
-            f"generation prompts {sorted(set(asked.values()))} do not agree with the headers "
-            f"{sorted(set(headers.values()))} of the assistant's messages"
-        )
-    made.lead, made.prompt = next(iter(leads), ""), next(iter(prompts), "")
-    for key in [key for key in made.opens if key.behind == "A"]:
-        header = made.opens[key]
-        if made.lead and not header.endswith(made.lead):
-            raise Inexpressible(f"a message of the assistant's opens with {header!r} elsewhere")
-        made.opens[key] = header[: len(header) - len(made.lead)]
+            made.opens[Key(before, "A")] = opening
     for before, gap in asked.items():
-        header = gap[: len(gap) - len(made.prompt)] if gap.endswith(made.prompt) else None
-        if before not in headers and header is not None:
-            made.opens[Key(before, "A")] = header
+        if Key(before, "A") in made.opens:
+            continue
+        if gap.endswith(made.prompt):
+            made.opens[Key(before, "A")] = gap[: len(gap) - len(made.prompt)]
+        else:
+            _drop(found, gaps, Key(before, GEN))
 
 
 # Filters.
@@ -666,7 +702,8 @@ def _prompted(draft: Draft, prompt: str, body: str) -> str:
     opening = OPENING.search(prompt)
     draft.table("reasoning")["keep"] = "none"
     if opening is None:
-        return group("reasoning", spelled(prompt, grouped=True)) + body
+        free = "thinks" not in draft.table("reasoning")
+        return group("thinks" if free else "reasoning", spelled(prompt, grouped=True)) + body
     name, line = opening.groups()
     block = f"{spelled(prompt, grouped=True)}{{reasoning}}{line}</{name}>{line * 2}"
     return group("reasoning", block) + body

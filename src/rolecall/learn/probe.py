@@ -62,7 +62,8 @@ class Prober:
     step: str = "probing"
     count: int = 0
     """Conversations tried so far, those that were asked for again aside."""
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=time.process_time)
+    """Counted in the time of this process, which does not pass faster while others work."""
     _seen: dict[str, Trace | Refusal] = field(default_factory=dict[str, Any], repr=False)
     _words: Iterator[str] | None = field(default=None, repr=False)
     _contents: list[str] = field(default_factory=list[str], repr=False)
@@ -122,7 +123,7 @@ class Prober:
         self.count += 1
         if self.progress is not None and self.count % 20 == 0:
             self.progress(self.step, self.count)
-        if time.monotonic() - self.begun > self.seconds:
+        if time.process_time() - self.begun > self.seconds:
             raise LearnError(
                 f"{self.template.name}: not learnt within {self.seconds:.0f} seconds "
                 f"({self.count} conversations tried, while {self.step})"
