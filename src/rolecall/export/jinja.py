@@ -143,6 +143,8 @@ class Export:
                 groups.append(([branch], nodes))
         if len(groups) == 1 and len(groups[0][0]) == len(self.branches):
             return groups[0][1]
+        if not self.named:
+            groups = [group for group in groups if group[1]]
         made: list[tuple[str, list[Node]]] = []
         for branches, nodes in groups:
             if self.named:
@@ -203,7 +205,7 @@ class Export:
             fills["calls"] = Fill("message.tool_calls", nodes=self.calls)
         if branch.author == "tool":
             fills["call_id"] = Fill("message.tool_call_id", "message.tool_call_id")
-            fills["call_name"] = Fill("call_name", "call_name")
+            fills["call_name"] = Fill("tool_name", "tool_name")
         for key in fmt.attributes:
             fills[key] = Fill(f"attributes.{key}", f"attributes.{key}")
         if branch.author == "client" and fmt.system.place in jinja_rewrite.CLIENT_PLACES:
@@ -465,7 +467,11 @@ class Export:
             condition = f"ns.system and loop.index0 == {at}"
             first += when(condition, [setting("content", joined)])
             meanings[CONTENT] = "content"
-        elif told.count(CONTENT) > 1:
+        elif told.count(CONTENT) > 1 and self._one_macro(told):
+            macro = self._one_macro(told)
+            first.append(setting("content", f"{macro}({content})"))
+            meanings[f"{macro}({CONTENT})"] = "content"
+        elif told.count(CONTENT) > 1 and "merge" not in self.rewrites:
             first.append(setting("content", content))
             meanings[CONTENT] = "content"
         else:
@@ -488,10 +494,17 @@ class Export:
                 meanings[OPEN] = "loop.last and continuing"
         if re.search(r"\battributes\.", told):
             first.insert(0, setting("attributes", "message.attributes or {}"))
-        if branch.author == "tool" and re.search(r"\bcall_name\b", told):
-            given = "call_name(message, messages[:loop.index0])"
-            first.insert(0, setting("call_name", given))
+        if branch.author == "tool" and re.search(r"\btool_name\b", told):
+            given = f"call_name(message, {self.turns}[:loop.index0])"
+            first.insert(0, setting("tool_name", given))
         return [*recoded(first, meanings), *recoded(nodes, meanings)]
+
+    @staticmethod
+    def _one_macro(told: str) -> str:
+        """The macro that every use of the content calls, or nothing."""
+        called = set(re.findall(rf"(\w*)\(?{CONTENT}", told))
+        macro = called.pop() if len(called) == 1 else ""
+        return macro if told.count(f"{macro}({CONTENT})") == told.count(CONTENT) else ""
 
     def keeps_reasoning(self) -> str:
         """The condition that a message keeps its reasoning, or nothing if all do."""
@@ -556,14 +569,18 @@ class Export:
         body = self.body()
         parts = [
             jinja_checks.variables(self),
-            jinja_checks.checks(self),
-            jinja_rewrite.nodes(self),
-            body,
+            _titled("What cannot be written is refused.", jinja_checks.checks(self)),
+            _titled("The messages as turns.", jinja_rewrite.nodes(self)),
+            _titled("The turns.", body),
         ]
         text = [written(part) for part in parts]
         macros = jinja_macros.needed("\n".join(text), self)
         whole = [text[0], *macros, *text[1:]]
         return "\n".join(part for part in whole if part)
+
+
+def _titled(title: str, nodes: Sequence[Node]) -> list[Node]:
+    return [Line(f"{{#- {title} -#}}"), *nodes] if nodes else []
 
 
 def generation(nodes: Sequence[Node]) -> Block:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from rolecall.errors import ForgedHeaderError
 from rolecall.export.jinja_code import (
     Line,
     Node,
+    Out,
     both,
     choose,
     listed,
@@ -97,7 +99,12 @@ def variables(export: Export) -> list[Node]:
         [
             (
                 "speaker is not defined or not speaker",
-                [setting("speaker", "{'role': 'assistant'} if add_generation_prompt else none")],
+                [
+                    setting(
+                        "speaker",
+                        "{'role': 'assistant'} if add_generation_prompt and not continuing else none",
+                    )
+                ],
             ),
             ("speaker is string", [setting("speaker", "{'role': speaker}")]),
             (
@@ -142,10 +149,19 @@ def checks(export: Export) -> list[Node]:
         words = f"conversation, tools: {fmt.name} has no place for tool schemas"
         found += when("tools", [refuse(quoted(words))])
     found += _rules_begin(export)
+    if _caller_headers(export):
+        found.append(setting("tokens", listed(fmt.control)))
     inner: list[Node] = [setting("index", "loop.index0")]
+    if fmt.attributes:
+        inner.append(setting("attributes", "message.attributes or {}"))
+    inner += when(
+        "message.prefix and not loop.last",
+        [_at("prefix", "only the final message can be continued")],
+    )
     inner += _roles(export)
     inner += _order(export)
     inner += _content(export)
+    inner += _placeless(export)
     inner += _by_branch(export)
     inner += _rules(export)
     found += loop("message in messages", inner)
@@ -180,7 +196,13 @@ def _roles(export: Export) -> list[Node]:
             )
         ],
     )
+    return nodes
+
+
+def _placeless(export: Export) -> list[Node]:
+    """Refuse the messages of authors that the format has no turn for."""
     fmt = export.fmt
+    nodes: list[Node] = []
     missing = [a for a in AUTHORS if a not in fmt.turns and export.roles(a)]
     for author in missing:
         roles = [role for role in export.roles(author) if role not in fmt.roles]
@@ -331,42 +353,48 @@ def _content(export: Export) -> list[Node]:
 
 
 def _by_branch(export: Export) -> list[Node]:
-    parts = [(branch, _of_branch(export, branch)) for branch in export.branches]
-    return export.alike(parts, "message")
-
-
-def _of_branch(export: Export, branch: Branch) -> list[Node]:
-    """What is refused of the messages that one specification writes."""
-    fmt, spec = export.fmt, branch.spec
+    """What is refused of some messages, for each kind of it those that it concerns."""
     nodes: list[Node] = []
-    nodes += _answers(export, branch)
-    nodes += _calls(export, branch)
-    if "merge" not in export.rewrites:
-        nodes += turn_checks(export, "message", "text(message.content)", "index", branch)
-    moved = branch.author == "owner" and fmt.system.place in (*_client_places(), "refuse")
-    for slot, value, field, words in (
-        ("content", "text(message.content)", "content", "does not write the content"),
-        (
-            "reasoning",
-            "message.reasoning_content",
-            "reasoning_content",
-            "has no place for the reasoning",
-        ),
-    ):
-        if moved and slot == "content":
-            continue
-        condition = unwritten(export, branch, slot)
-        if condition is None:
-            continue
-        said = f"{value} | trim" if slot == "content" else f"{value} and {value} | trim"
-        nodes += when(both(condition, said), [_at(field, f"{fmt.name} {words} of this message")])
-    if fmt.calls is None or unwritten(export, branch, "calls") == "":
-        words = f"{fmt.name} has no place for the call of '"
-        name = "=message.tool_calls[0].function.name"
-        nodes += when("message.tool_calls", [_at("tool_calls[0]", words, name, "'")])
-    nodes += _forged(export, branch)
-    del spec
+    for kind in (_answers, _calls, _says, _content_lost, _reasoning_lost, _calls_lost, _forged):
+        nodes += export.alike([(one, kind(export, one)) for one in export.branches], "message")
     return nodes
+
+
+def _says(export: Export, branch: Branch) -> list[Node]:
+    if "merge" in export.rewrites:
+        return []
+    return turn_checks(export, "message", "text(message.content)", "index", branch)
+
+
+def _content_lost(export: Export, branch: Branch) -> list[Node]:
+    if branch.author == "owner" and export.fmt.system.place in (*_client_places(), "refuse"):
+        return []
+    condition = unwritten(export, branch, "content")
+    if condition is None:
+        return []
+    words = f"{export.fmt.name} does not write the content of this message"
+    return when(both(condition, "text(message.content) | trim"), [_at("content", words)])
+
+
+def _reasoning_lost(export: Export, branch: Branch) -> list[Node]:
+    condition = unwritten(export, branch, "reasoning")
+    if condition is None:
+        return []
+    said = "message.reasoning_content and message.reasoning_content | trim"
+    words = f"{export.fmt.name} has no place for the reasoning of this message"
+    return when(both(condition, said), [_at("reasoning_content", words)])
+
+
+def _calls_lost(export: Export, branch: Branch) -> list[Node]:
+    if _writes_calls(export, branch):
+        return []
+    words = f"{export.fmt.name} has no place for the call of '"
+    name = "=message.tool_calls[0].function.name"
+    return when("message.tool_calls", [_at("tool_calls[0]", words, name, "'")])
+
+
+def _writes_calls(export: Export, branch: Branch) -> bool:
+    return export.fmt.calls is not None and unwritten(export, branch, "calls") != ""
 
 
 def _client_places() -> tuple[str, ...]:
@@ -421,6 +449,12 @@ def _answers(export: Export, branch: Branch) -> list[Node]:
     needed = {node.name for node in (*spec.open, *spec.body) if isinstance(node, Slot)}
     numbered = fmt.calls is not None and bool(fmt.calls.id)
     nodes: list[Node] = []
+    wrong = _wrong_id(fmt, "message.tool_call_id", needed=False)
+    if wrong:
+        words = _wanted_id(fmt, "message.tool_call_id")
+        nodes += when(
+            wrong, [refuse("'message '", "index", "', tool_call_id: found '", *words)]
+        )
     missing = f"it is missing and {fmt.name} writes it into every result; "
     if "call_name" in needed:
         words = missing + "give it, or the tool_call_id of an earlier call"
@@ -452,18 +486,57 @@ def _calls(export: Export, branch: Branch) -> list[Node]:
                 )
             ],
         )
-    if rule.ids is not None and "call_id" in slots(rule.each) and not rule.ids.search(""):
-        hint = f" ({rule.ids_hint})" if rule.ids_hint else ""
-        words = f"].id: found None; {fmt.name} needs an id that matches {rule.ids.pattern}{hint}"
+    needed = "call_id" in slots(rule.each)
+    if rule.ids is not None and (needed or known_ids(fmt)):
         nodes += loop(
             "call in message.tool_calls or []",
             when(
-                "not call.id",
-                [refuse("'message '", "index", "', tool_calls['", "loop.index0", quoted(words))],
+                _wrong_id(fmt, "call.id", needed=needed),
+                [
+                    refuse(
+                        "'message '",
+                        "index",
+                        "', tool_calls['",
+                        "loop.index0",
+                        "'].id: found '",
+                        *_wanted_id(fmt, "call.id"),
+                    )
+                ],
             ),
         )
-    del branch
     return nodes
+
+
+def known_ids(fmt: Format) -> tuple[str, int] | None:
+    """The characters of an id and how many it has, where that is all that the format asks."""
+    rule = fmt.calls.ids if fmt.calls is not None else None
+    found = None if rule is None else _IDS.fullmatch(rule.pattern)
+    if found is None:
+        return None
+    letters = re.compile(found[1])
+    return "".join(c for c in map(chr, range(33, 127)) if letters.fullmatch(c)), int(found[2])
+
+
+_IDS = re.compile(r"\^(\[(?:\w-\w|\w)+\])\{(\d+)\}(?:\$|\\Z)")
+
+
+def _wrong_id(fmt: Format, code: str, *, needed: bool) -> str:
+    """The condition that an id is not as the format wants it, as far as a template can tell."""
+    rule = fmt.calls.ids if fmt.calls is not None else None
+    if rule is None:
+        return ""
+    if known_ids(fmt) is not None:
+        return f"not is_id({code} or '')" if needed else f"{code} and not is_id({code})"
+    return f"not {code}" if needed and not rule.search("") else ""
+
+
+def _wanted_id(fmt: Format, code: str) -> list[str]:
+    rule = fmt.calls
+    assert rule is not None
+    assert rule.ids is not None
+    hint = f" ({rule.ids_hint})" if rule.ids_hint else ""
+    words = f"; {fmt.name} needs an id that matches {rule.ids.pattern}{hint}"
+    return [f"(\"'\" ~ {code} ~ \"'\" if {code} else 'None')", quoted(words)]
 
 
 def unwritten(export: Export, branch: Branch, slot: str) -> str | None:
@@ -555,6 +628,13 @@ def behind_slot(header: Pattern, name: str) -> list[str]:
 FIELDS = {"name": "name", "speaker": "name", "call_name": "name", "call_id": "tool_call_id"}
 
 
+def _caller_headers(export: Export) -> bool:
+    """Whether a header has a slot that a caller fills freely."""
+    fmt = export.fmt
+    headers = [h for spec in fmt.specs for h in (spec.open, *spec.after.values())]
+    return bool(used(headers) & {*FIELDS, *fmt.attributes})
+
+
 def _forged(export: Export, branch: Branch) -> list[Node]:
     """Refuse what would end a header early, and names that read back as somebody else's."""
     return forged(export, branch.spec, "message", "'message '", "index")
@@ -577,24 +657,24 @@ def forged(export: Export, spec: TurnSpec, of: str, *where: str) -> list[Node]:
         for node in walk(header):
             if isinstance(node, Slot) and (node.name in FIELDS or node.name in fmt.attributes):
                 marks.setdefault(node.name, []).extend(behind_slot(header, node.name))
+    named = bool(marks.keys() & {"name", "speaker"})
     for slot, found in marks.items():
         if of == "speaker" and slot not in ("name", "speaker"):
             continue
-        field = FIELDS.get(slot, f"attributes.{slot}")
-        value = f"{of}.{field}"
+        field = FIELDS.get(slot, slot)
+        value = f"{of}.{field}" if slot in FIELDS else f"attributes.{field}"
         if slot == "call_name":
-            value = "called"
-            nodes.append(setting("called", "call_name(message, messages[:index])"))
-        if slot in fmt.attributes:
-            value = f"(message.attributes or {{}}).{slot}"
-        words = (
-            f"' in the header of {fmt.name} cannot be read back: it holds what ends the header; "
-            f"choose another {'name' if field == 'name' else field}"
-        )
-        raised = refuse(*where, quoted(f", {field}: '"), value, quoted(words))
-        marked = list(dict.fromkeys([*found, *fmt.control]))
-        inner = loop(f"mark in {listed(marked)}", when(f"mark in {value}", [raised]))
-        nodes += when(value, inner)
+            value = "call_name(message, messages[:index])"
+        # Whatever it is in a header that ends it, the error names the speaker.
+        shown = ["'name'", f"{of}.name"]
+        if slot not in ("name", "speaker"):
+            shown = ["'role'", f"{of}.role"]
+            if named:
+                shown = ["'name' if message.name else 'role'", "message.name or message.role"]
+        marked = [mark for mark in dict.fromkeys(found) if mark not in fmt.control]
+        given = "tokens" if not marked else f"{listed(marked)} + tokens"
+        arguments = [value, given, " ~ ".join(where), *shown]
+        nodes.append(Out(f"check_header({', '.join(arguments)})"))
     if "speaker" in marks:
         nodes += _labels(export, of, where)
     if marks.keys() & {"name", "speaker"}:
@@ -619,7 +699,7 @@ def _labels(export: Export, of: str, where: Sequence[str]) -> list[Node]:
             f"{of}.name",
             quoted("'; choose another name"),
         )
-        nodes += when(one_of(f"{of}.name", roles), [raised])
+        nodes += when(both(f"{of}.name", one_of(f"{of}.name", roles)), [raised])
     return nodes
 
 
@@ -811,17 +891,6 @@ def _next(export: Export) -> list[Node]:
     number = "((messages | length) - 1)"
     who = "author(messages[-1])" if export.named else "authors[messages[-1].role]"
     open_: list[Node] = [
-        *when(
-            "speaker",
-            [
-                refuse(
-                    quoted(
-                        "continue_final_message leaves the final message open, a generation prompt "
-                        "opens another one; give only one of them"
-                    )
-                )
-            ],
-        ),
         *choose(
             [
                 (
@@ -868,6 +937,17 @@ def _next(export: Export) -> list[Node]:
                     ],
                 ),
             ]
+        ),
+        *when(
+            "speaker",
+            [
+                refuse(
+                    quoted(
+                        "continue_final_message leaves the final message open, a generation prompt "
+                        "opens another one; give only one of them"
+                    )
+                )
+            ],
         ),
     ]
     speaking: list[Node] = []

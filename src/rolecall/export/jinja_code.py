@@ -135,6 +135,10 @@ def when(condition: str, nodes: Sequence[Node], otherwise: Sequence[Node] = ()) 
         return list(nodes)
     if not nodes:
         return when(negated(condition), otherwise) if otherwise else []
+    if not otherwise and len(nodes) == 1 and isinstance(nodes[0], If):
+        inner = nodes[0].branches
+        if len(inner) == 1:
+            return [If(((both(condition, inner[0][0]), inner[0][1]),))]
     branches = [(condition, tuple(nodes))]
     if otherwise:
         if len(otherwise) == 1 and isinstance(otherwise[0], If):
@@ -149,6 +153,8 @@ def choose(branches: Iterable[tuple[str, Sequence[Node]]]) -> list[Node]:
     kept = [(condition, tuple(nodes)) for condition, nodes in branches]
     while kept and not kept[-1][1]:
         kept.pop()
+    if len(kept) == 1:
+        return when(kept[0][0], kept[0][1])
     return [If(tuple(kept))] if kept else []
 
 
@@ -220,25 +226,28 @@ def _chunks(run: Sequence[Text | Out], width: int) -> list[str]:
     if literal:
         items.append(quoted(literal))
     if len(" + ".join(items)) <= width:
-        if len(items) == 1:
-            return items
-        return [" + ".join(_term(item) for item in items)] if items else []
+        return [_sum(items)] if items else []
     if len(items) == 1 and isinstance(run[0], Out):
         return items
     chunks: list[str] = []
     current: list[str] = []
     for node in _lines(run):
-        code = quoted(node.text) if isinstance(node, Text) else _term(node.code)
-        if current and len(" + ".join([*current, code])) > width:
-            chunks.append(" + ".join(current))
+        code = quoted(node.text) if isinstance(node, Text) else node.code
+        if current and len(_sum([*current, code])) > width:
+            chunks.append(_sum(current))
             current = []
         current.append(code)
         if isinstance(node, Text) and node.text.endswith("\n"):
-            chunks.append(" + ".join(current))
+            chunks.append(_sum(current))
             current = []
     if current:
-        chunks.append(" + ".join(current))
+        chunks.append(_sum(current))
     return chunks
+
+
+def _sum(items: list[str]) -> str:
+    """String expressions, joined."""
+    return items[0] if len(items) == 1 else " + ".join(map(_term, items))
 
 
 def _lines(run: Sequence[Text | Out]) -> list[Text | Out]:
@@ -272,6 +281,8 @@ def _kept_lines(text: str) -> list[str]:
 
 def _term(code: str) -> str:
     """An expression as a term of a sum."""
+    if code[0] == "(" and _atomic(code):
+        return code
     return f"({code})" if " if " in code or " or " in code or " ~ " in code else code
 
 

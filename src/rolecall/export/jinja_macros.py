@@ -36,11 +36,11 @@ JOINED_TEXT = """\
     {%- if content is string %}
         {{- content }}
     {%- else %}
-        {%- set ns = namespace(join='') %}
+        {%- set ns = namespace(glue='') %}
         {%- for part in content or [] %}
             {%- if part.text %}
-                {{- ns.join + part.text }}
-                {%- set ns.join = JOIN %}
+                {{- ns.glue + part.text }}
+                {%- set ns.glue = JOIN %}
             {%- endif %}
         {%- endfor %}
     {%- endif %}
@@ -113,6 +113,29 @@ CALL_NAME = """\
 {%- endmacro %}"""
 
 
+HEADER = """\
+{#- Refuse what would end a header, or be a control token in it. -#}
+{%- macro check_header(value, marks, where, field, shown) %}
+    {%- for mark in marks %}
+        {%- if value and mark in value %}
+            {{- raise_exception(where ~ ', ' ~ field ~ ": '" ~ shown ~ WORDS ~ field) }}
+        {%- endif %}
+    {%- endfor %}
+{%- endmacro %}"""
+
+
+IS_ID = """\
+{%- macro is_id(text) %}
+    {%- set ns = namespace(fits=(text | length) == LENGTH) %}
+    {%- for at in range(LENGTH if ns.fits else 0) %}
+        {%- if text[at:at + 1] not in LETTERS %}
+            {%- set ns.fits = false %}
+        {%- endif %}
+    {%- endfor %}
+    {{- 'yes' if ns.fits else '' }}
+{%- endmacro %}"""
+
+
 def needed(template: str, export: Export) -> list[str]:
     """The macros that a template calls, in an order in which each is there when it is called."""
     known = _macros(export)
@@ -140,6 +163,15 @@ def _macros(export: Export) -> dict[str, tuple[str, str]]:
         macro = STRIPPING.replace("NAME", name).replace("MARK", mark).replace("KEEP", keep)
         macros[name] = macro.replace("{%- elif true %}", "{%- else %}")
     macros["lstrip_newlines"] = LEFT
+    words = (
+        f"' in the header of {export.fmt.name} cannot be read back: it holds what ends the header; "
+        "choose another "
+    )
+    from rolecall.export.jinja_checks import known_ids
+
+    letters, length = known_ids(export.fmt) or ("", 0)
+    macros["is_id"] = IS_ID.replace("LENGTH", str(length)).replace("LETTERS", quoted(letters))
+    macros["check_header"] = HEADER.replace("WORDS", quoted(words))
     macros["json_arguments"] = ARGUMENTS
     macros["call_name"] = CALL_NAME
     macros |= jinja_schemas.MACROS

@@ -129,7 +129,7 @@ def _entry(export: Export, calls: str = "message.tool_calls or []") -> dict[str,
     if export.fmt.attributes:
         entry["attributes"] = "message.attributes or {}"
     if _checks_turns(export) or "keep" in export.rewrites or _merges(export):
-        entry["index"] = "loop.index0"
+        entry["at"] = "loop.index0"
     if export.fmt.calls is not None and export.fmt.calls.alone:
         entry["content_at"] = entry["calls_at"] = "loop.index0"
     return entry
@@ -232,8 +232,8 @@ def _merged(export: Export) -> list[Node]:
     if "content_at" in entry:
         merged["content_at"] = "last.content_at if last.content else loop.index0"
         merged["calls_at"] = "last.calls_at if last.tool_calls else loop.index0"
-    if "index" in entry and _merges(export):
-        entry["last"] = merged["last"] = "loop.index0"
+    if "at" in entry and _merges(export):
+        entry["until"] = merged["until"] = "loop.index0"
     same = (
         " or ".join(conditions)
         if len(conditions) == 1
@@ -269,7 +269,7 @@ def would_merge(export: Export, branch: Branch) -> list[Node]:
         "nothing can be opened behind it; leave it open with continue_final_message, or add "
         "another message first"
     )
-    return when(same, [refuse("'message '", f"{last}.last", quoted(words))])
+    return when(same, [refuse("'message '", f"{last}.until", quoted(words))])
 
 
 def _pattern_code(pattern: Pattern, values: dict[str, str]) -> str:
@@ -355,7 +355,7 @@ def _turn_checks(export: Export) -> list[Node]:
         return []
     from rolecall.export.jinja_checks import turn_checks
 
-    checks = turn_checks(export, "turn", "turn.content", "turn.index")
+    checks = turn_checks(export, "turn", "turn.content", "turn.at")
     return loop("turn in ns.turns", checks) if checks else []
 
 
@@ -377,15 +377,15 @@ def _kept(export: Export) -> list[Node]:
             setting("kept.results", f"kept.results + 1 if {tool} else 0"),
             *when(
                 f"kept.results > {rule.max_results}",
-                [refuse("'message '", "turn.index", quoted(words))],
+                [refuse("'message '", "turn.at", quoted(words))],
             ),
         ]
     stays: list[Node] = [*counted, _append("turn", "kept.turns")]
-    found: list[Node] = [setting("kept", "namespace(turns=[], first=0, results=0)")]
+    found: list[Node] = [setting("kept", "namespace(turns=[], since=0, results=0)")]
     if rule.keep == "all":
         found += loop("turn in ns.turns", stays)
         return [*found, setting("ns.turns", "kept.turns")]
-    client = when(export.is_author("client", "turn"), [setting("kept.first", "loop.index0 + 1")])
+    client = when(export.is_author("client", "turn"), [setting("kept.since", "loop.index0 + 1")])
     says = "turn.content"
     entry = {key: f"turn.{key}" for key in _entry(export)}
     if "reasoning_content" in entry:
@@ -393,10 +393,10 @@ def _kept(export: Export) -> list[Node]:
     if "tool_calls" in entry:
         entry["tool_calls"] = "[]"
     if _merges(export):
-        entry["last"] = "turn.last"
+        entry["until"] = "turn.until"
     dropped = choose(
         [
-            (f"loop.index0 >= kept.first or ({negated(tool)} and not turn.tool_calls)", stays),
+            (f"loop.index0 >= kept.since or ({negated(tool)} and not turn.tool_calls)", stays),
             (
                 f"{negated(tool)} and {says}",
                 [setting("kept.results", "0"), _append(_dict(entry), "kept.turns")],

@@ -39,13 +39,13 @@ TS_TYPE = """\
         {%- elif schema.type == 'array' %}
             {{- ts_type(schema['items'], indent) + '[]' if 'items' in schema else 'Array<any>' }}
         {%- elif schema.type == 'string' %}
-            {%- set ns = namespace(values='') %}
+            {%- set ns = namespace(said='') %}
             {%- for value in schema.enum or [] %}
                 {%- if value is string %}
-                    {%- set ns.values = ns.values + (' | ' if ns.values else '') + '"' + value + '"' %}
+                    {%- set ns.said = ns.said + (' | ' if ns.said else '') + '"' + value + '"' %}
                 {%- endif %}
             {%- endfor %}
-            {{- ns.values or 'string' }}
+            {{- ns.said or 'string' }}
         {%- else %}
             {{- names[schema.type] or 'any' }}
         {%- endif %}

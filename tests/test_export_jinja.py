@@ -1,0 +1,292 @@
+"""Exported chat templates: the text, the refusals and the marks of `render`, for every format.
+
+The templates run in transformers' own environment. Other engines are tried in
+``test_export_engines.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rolecall as rc
+from rolecall.format import Format
+from tests.support.conversations import Shape, conversations
+from tests.support.shapes import shape_of
+from tests.support.template_reference import Failed, Rendered, render
+from tests.test_laws import told_apart
+
+every_format = pytest.mark.parametrize("name", rc.formats())
+
+UNSEEN = re.compile(r"needs an? \w+ that matches")
+"""Refusals that a template cannot repeat."""
+
+WORDS = ("Amy", "Hirose Koichi", "X", "小春", "it's", "user", "assistant", "a\nb", "a) b", "a] b")
+
+
+@cache
+def shape(name: str) -> Shape:
+    """The conversations of a format, with every ending that it can have."""
+    found = shape_of(name)
+    last = ("user", "assistant", "tool", "call") if found.calls else ("user", "assistant")
+    return replace(found, last=last, prefill=True, json_results=False)
+
+
+@cache
+def cast_of(name: str) -> tuple[tuple[str, str], ...]:
+    return tuple(shape(name).roles.items())
+
+
+@cache
+def exported(name: str, *, markers: bool = False) -> str:
+    return rc.format(name).to_jinja(markers, cast=dict(cast_of(name)))
+
+
+def wire(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages as users of transformers have them: arguments are objects."""
+    messages = deepcopy(messages)
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            given = call["function"].get("arguments")
+            if isinstance(given, str):
+                call["function"]["arguments"] = json.loads(given) if given else {}
+    return messages
+
+
+def ours(fmt: Format, conversation: dict[str, Any], **arguments: Any) -> rc.Rendering | str:
+    """What `render` makes of a conversation, or the words in which it refuses it."""
+    try:
+        return fmt.render(
+            conversation["messages"],
+            tools=conversation["tools"],
+            cast=dict(cast_of(fmt.name)),
+            **arguments,
+        )
+    except rc.InputError as error:
+        return said(error)
+
+
+def said(error: rc.InputError) -> str:
+    """The words of an error, without what is about the argument `strict` and other records."""
+    return re.sub(r"( \(and \d+ more\))? \[error [^\]]*\]\Z", "", str(error))
+
+
+def options(fmt: Format) -> st.SearchStrategy[dict[str, Any]]:
+    """Values of some of the options."""
+    values: dict[str, st.SearchStrategy[Any]] = {}
+    for name, option in fmt.options.items():
+        if isinstance(option.default, bool):
+            values[name] = st.booleans()
+        else:
+            texts = option.choices or ("", "x y", "2024-02")
+            values[name] = st.sampled_from(texts)
+    return st.fixed_dictionaries({}, optional=values)
+
+
+@st.composite
+def cases(draw: st.DrawFn, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A conversation and how it is rendered."""
+    fmt = rc.format(name)
+    conversation = told_apart(draw(conversations(shape(name))))
+    last = conversation["messages"][-1]
+    arguments: dict[str, Any] = draw(options(fmt))
+    if last.get("prefix"):
+        if draw(st.booleans()):
+            del last["prefix"]
+            arguments["continue_final_message"] = True
+        return conversation, arguments
+    roles = ["assistant", "user", *dict(cast_of(name))]
+    kind = draw(st.integers(0, 4))
+    if kind in (0, 1):
+        arguments["add_generation_prompt"] = True
+    elif kind == 2:
+        arguments["speaker"] = draw(st.sampled_from(roles))
+    elif kind == 3:
+        arguments["speaker"] = (draw(st.sampled_from(roles)), draw(st.sampled_from(WORDS[:4])))
+    return conversation, arguments
+
+
+def compare(
+    name: str, conversation: dict[str, Any], arguments: dict[str, Any], *, markers: bool = False
+) -> rc.Rendering | str:
+    """Check that the template writes, or refuses, what `render` does; returned is the latter."""
+    fmt = rc.format(name)
+    expected = ours(fmt, conversation, **arguments)
+    if isinstance(expected, str) and UNSEEN.search(expected):
+        return expected  # A declared limit: a template knows no regular expressions.
+    found = render(
+        exported(name, markers=markers),
+        wire(conversation["messages"]),
+        conversation["tools"],
+        generated=markers,
+        **arguments,
+    )
+    if isinstance(expected, str):
+        assert isinstance(found, Failed), (expected, found)
+        assert found.by_template, found
+        # Python quotes what it shows; a template shows it as it is.
+        reason = found.reason.replace("\n", "\\n")
+        if reason != expected:
+            assert reason in complaints(fmt, conversation, arguments), expected
+    else:
+        assert found == Rendered(expected.text, found.generated if markers else ()), found
+        if markers:
+            assert isinstance(found, Rendered)
+            assert covered(found.generated) == sampled(expected)
+    return expected
+
+
+def complaints(fmt: Format, conversation: dict[str, Any], arguments: dict[str, Any]) -> set[str]:
+    """What else is wrong with a conversation that is refused: the first thing need not be the same.
+
+    Those are the words of every loss, and of how the conversation begins.
+    """
+    chosen = {key: value for key, value in arguments.items() if key in fmt.options}
+    found: set[str] = set()
+    plain = [simpler(message) for message in conversation["messages"]]
+    for number in range(1, len(plain) + 1):
+        for messages in (conversation["messages"][:number], plain[:number]):
+            found |= refusals(fmt, {**conversation, "messages": messages}, chosen)
+    return found
+
+
+def simpler(message: dict[str, Any]) -> dict[str, Any]:
+    """A message with one call at most and nothing beside it."""
+    plain = {key: value for key, value in message.items() if key != "prefix"}
+    calls = plain.get("tool_calls")
+    return {**plain, "content": "", "tool_calls": calls[:1]} if calls else plain
+
+
+def refusals(fmt: Format, conversation: dict[str, Any], chosen: dict[str, Any]) -> set[str]:
+    """The words in which a conversation is refused, and those of everything that it loses."""
+    found: set[str] = set()
+    refused = ours(fmt, conversation, **chosen)
+    if isinstance(refused, str):
+        found.add(refused)
+    lenient = ours(fmt, conversation, strict=False, **chosen)
+    for record in () if isinstance(lenient, str) else lenient.lost:
+        where = "conversation" if record.message is None else f"message {record.message}"
+        if record.level == "error":
+            found.add(f"{where}, {record.field}: {record.detail}")
+    return found
+
+
+def covered(spans: tuple[tuple[int, int], ...]) -> set[int]:
+    """The places in some spans."""
+    return {place for start, end in spans for place in range(start, end)}
+
+
+def sampled(rendering: rc.Rendering) -> set[int]:
+    """The places of the text that the model samples."""
+    found: set[int] = set()
+    at = 0
+    for segment in rendering.segments:
+        if segment.sampled:
+            found.update(range(at, at + len(segment.text)))
+        at += len(segment.text)
+    return found
+
+
+@every_format
+@given(data=st.data())
+def test_the_template_writes_what_render_writes(name: str, data: st.DataObject) -> None:
+    compare(name, *data.draw(cases(name)))
+
+
+@every_format
+@given(data=st.data())
+def test_what_the_model_samples_is_marked(name: str, data: st.DataObject) -> None:
+    compare(name, *data.draw(cases(name)), markers=True)
+
+
+# What is refused -------------------------------------------------------------------------------
+
+CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "f", "arguments": {}}}
+
+FAULTS: dict[str, Any] = {
+    "role": lambda message: message | {"role": "nobody"},
+    "no content": lambda message: message | {"content": None},
+    "no content at all": lambda message: {k: v for k, v in message.items() if k != "content"},
+    "an image": lambda message: message | {"content": [{"type": "image", "url": "x"}]},
+    "parts": lambda message: (
+        message
+        | {
+            "content": [
+                {"type": "text", "text": " a "},
+                {"type": "text", "text": ""},
+                {"type": "text", "text": "b"},
+            ]
+        }
+    ),
+    "reasoning": lambda message: message | {"reasoning_content": " So. "},
+    "blank reasoning": lambda message: message | {"reasoning_content": " \n"},
+    "a call": lambda message: message | {"tool_calls": [CALL]},
+    "calls": lambda message: message | {"content": "", "tool_calls": [CALL, CALL | {"id": "b2"}]},
+    "no ids": lambda message: (
+        message | {"content": "x", "tool_calls": [{k: v for k, v in CALL.items() if k != "id"}]}
+    ),
+    "a result": lambda message: {"role": "tool", "content": "7"},
+    "a named result": lambda message: {
+        "role": "tool",
+        "name": "f",
+        "content": "7",
+        "tool_call_id": "abcdefghi",
+    },
+    "another result": lambda message: message | {"tool_call_id": "ABCDEFGHI"},
+    "a bad id": lambda message: message | {"tool_call_id": "a b"},
+    "system": lambda message: {"role": "system", "content": "Be kind."},
+    "developer": lambda message: {"role": "developer", "content": ""},
+    "user": lambda message: {"role": "user", "content": "Hi."},
+    "assistant": lambda message: {"role": "assistant", "content": "Well,"},
+    "nothing": lambda message: {"role": "assistant", "content": ""},
+    "refusal": lambda message: message | {"refusal": "No."},
+    "audio": lambda message: message | {"audio": {"id": "x"}, "refusal": None, "annotations": []},
+    "prefix": lambda message: message | {"prefix": True},
+    "names": lambda message: message | {"name": "Amy"},
+    "a long name": lambda message: message | {"name": "a\nb) c] d"},
+    "a role's name": lambda message: message | {"name": "assistant"},
+    "channel": lambda message: message | {"attributes": {"channel": "commentary"}},
+    "final": lambda message: message | {"attributes": {"channel": "final"}},
+    "recipient": lambda message: (
+        message | {"attributes": {"recipient": "browser", "content_type": "code", "to": "x"}}
+    ),
+}
+"""What is wrong, or only unusual, to what it makes of a message."""
+
+
+@st.composite
+def faulty(draw: st.DrawFn, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A case in which a message is changed, added, doubled or left out."""
+    conversation, arguments = draw(cases(name))
+    messages = list(conversation["messages"])
+    fault = FAULTS[draw(st.sampled_from(sorted(FAULTS)))]
+    at = draw(st.integers(0, len(messages) - 1))
+    kind = draw(st.sampled_from(("change", "change", "add", "double", "leave out")))
+    if kind == "change":
+        messages[at] = fault(messages[at])
+    elif kind == "add":
+        messages.insert(at, fault(messages[at]))
+    elif kind == "double":
+        messages.insert(at, messages[at])
+    else:
+        del messages[at]
+    if draw(st.integers(0, 9)) == 9:
+        arguments["continue_final_message"] = True
+    if messages and (messages[-1].get("prefix") or "continue_final_message" in arguments):
+        # A declared difference: in a template, what is continued wins over the generation prompt.
+        arguments.pop("add_generation_prompt", None)
+    return {**conversation, "messages": messages}, arguments
+
+
+@every_format
+@given(data=st.data())
+def test_the_template_refuses_what_render_refuses(name: str, data: st.DataObject) -> None:
+    compare(name, *data.draw(faulty(name)))
