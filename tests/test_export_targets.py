@@ -30,6 +30,7 @@ from rolecall.lost import Lost
 from tests.conftest import EXAMPLES, PROFILE
 from tests.support import golang, presets
 from tests.support.assets import asset
+from tests.test_docs import run_examples
 
 FORMATS = rc.formats()
 CHATS = EXAMPLES[PROFILE]
@@ -494,3 +495,7 @@ def test_llama_cpp_is_told_what_the_template_needs() -> None:
     assert made.notes[0].endswith(command)
     (asked,) = [note for note in rc.format("alpaca").export("llama-cpp").notes if "'stop'" in note]
     assert '["### Instruction:"]' in asked
+
+
+def test_the_python_of_the_page_on_exporting_does_what_is_shown() -> None:
+    run_examples("exporting.md")

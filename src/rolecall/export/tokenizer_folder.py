@@ -23,6 +23,8 @@ def export(
     reserved: bool | Mapping[str, str] = True,
     rows: str | Mapping[str, str] = "mean",
     weights: bool = True,
+    cast: object = None,
+    generation_markers: bool = False,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Exported:
@@ -36,6 +38,8 @@ def export(
         reserved: Use reserved tokens of the model first; or which ones for which tokens.
         rows: What the rows of new tokens are set to.
         weights: Write weights too, where the model's folder has them.
+        cast: Who authors which role, for the template.
+        generation_markers: Mark in the template what the model samples.
         force: Replace a folder that an earlier export wrote.
         progress: Called with how many bytes are done, and how many there are.
 
@@ -58,9 +62,10 @@ def export(
         reserved=reserved,
         rows=rows,
         weights=weights,
+        cast=cast,
+        generation_markers=generation_markers,
         force=force,
         progress=progress,
         **tokens,
     )
-    notes = [f"{name} was not copied: {why}" for name, why in made.left_out.items()]
-    return Exported("tokenizer-config", {}, made.lost, tuple(notes), folder=made.folder)
+    return Exported("tokenizer-config", {}, made.lost, made.notes, folder=made.folder)
