@@ -7,12 +7,12 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rolecall.errors import FormatFileError, LearnError
 from rolecall.learn import chats, plain, prove
 from rolecall.learn.chats import Chat, Plain
+from rolecall.learn.conversations import maker
 from rolecall.learn.draft import Draft, Inexpressible
 from rolecall.learn.probe import Prober
 from rolecall.learn.prove import Case, Difference, compare, first_difference, stream
@@ -31,6 +31,13 @@ PROOF = 1200
 """Conversations of each kind that the proof takes."""
 PROOFS = 6
 """How often a proof may find another conversation, after which the draft is narrowed."""
+ODDEST = tuple(
+    Key(*pair)
+    for pair in (
+        (None, "A"), ("S", "A"), ("A", "A"), ("U", "S"), ("S", "S"), ("A", "S"), ("U", "U")
+    )
+)  # fmt: skip
+"""Neighbours beyond the usual order, those first that are given up first."""
 READ = 200
 """Conversations that are read back."""
 
@@ -137,9 +144,7 @@ class Learning:
     def _draft(self, first: plain.Reading) -> Draft:
         """A draft of what was read, without what was found wrong since."""
         found = replace(first, notes=[*first.notes], pairs=dict(first.pairs))
-        found.table = replace(
-            first.table, gaps=dict(first.table.gaps), last=dict(first.table.last)
-        )
+        found.table = first.table.copy()
         for key in self.dropped:
             found.pairs[key] = False
             found.table.gaps.pop(key, None)
@@ -247,15 +252,14 @@ class Learning:
             self._narrow_contents(fmt, chat)
             return
         pairs = list(zip([None, *chat.letters], chat.letters, strict=False))
-        odd = [Key(*pair) for pair in pairs if pair not in plain.USUAL]
-        odd = [key for key in odd if key not in self.dropped]
+        odd = [key for key in ODDEST if key in pairs and key not in self.dropped]
         last = chat.letters[-1:]
         if chat.letters == "S" and not self.never_alone:
             self.never_alone = True
         elif chat.prompt and last != "U" and last in self.domain.prompts:
             self.dropped.add(Key(last, GEN))
         elif odd:
-            self.dropped |= set(odd)
+            self.dropped.add(odd[0])
         elif "S" in chat.letters and not self.without_system:
             self.without_system = True
             self.unclaimed["system"] = self._shown(fmt, chat)
@@ -334,6 +338,7 @@ class Learning:
             yield "What is written is not always read back."
         extra = draft.known.get("domain")
         yield from getattr(extra, "limits", ())
+        yield from draft.known.get("limits", ())
 
     def refused(self, why: str) -> LearnError:
         """The error that says why there is no format file."""
@@ -373,13 +378,10 @@ def _around(constant: str) -> list[str]:
     return found
 
 
-KINDS: Mapping[str, str] = {
-    "tools": "rolecall.learn.tools",
-    "calls": "rolecall.learn.calls",
-    "results": "rolecall.learn.results",
-    "reasoning": "rolecall.learn.reasoning",
-}
-"""Kind of conversation to the module whose function of that name adds it to a draft."""
+STEPS = ("tools", "calls", "results", "reasoning", "options")
+"""What is added to a draft of plain conversations, in this order."""
+KINDS = ("tools", "calls", "results", "reasoning")
+"""Kinds of conversation that are claimed beside plain ones."""
 
 
 @dataclass(slots=True)
@@ -390,6 +392,10 @@ class Claims:
     kinds: list[str] = field(default_factory=list[str])
     unclaimed: dict[str, str] = field(default_factory=dict[str, str])
     counts: dict[str, int] = field(default_factory=dict[str, int])
+    snapshots: list[tuple[str, Draft, list[str]]] = field(
+        default_factory=list[tuple[str, Draft, list[str]]]
+    )
+    """After each step that held: its name, the draft and its kinds."""
 
 
 def learn(
@@ -415,9 +421,11 @@ def learn(
         raise learning.refused("every proof found another conversation that comes out otherwise")
     draft = learning.readable(first, draft, seed)
     claims = Claims(draft, ["plain"], dict(learning.unclaimed), {"plain": 2 * PROOF})
+    claims.snapshots.append(("plain", draft, ["plain"]))
     _wider(learning, claims, seed)
-    for kind in KINDS:
-        _extend(learning, claims, kind, seed)
+    for step in STEPS:
+        _extend(learning, claims, step)
+    _prove(learning, claims, seed)
     made = claims.draft
     made.header = _header(template.name, learning, claims, made)
     domain = tuple(learning.sentences(made))
@@ -442,50 +450,90 @@ def _wider(learning: Learning, claims: Claims, seed: int) -> None:
             claims.unclaimed[kind] = f"of {found.case.letters}: {found.expected}, {found.found}"
 
 
-def _extend(learning: Learning, claims: Claims, kind: str, seed: int) -> None:
-    """Add a kind of conversation to what is claimed, if its proof holds."""
+def _steps() -> Mapping[str, Callable[[Prober, Draft], None]]:
+    from rolecall.learn.calls import calls
+    from rolecall.learn.reasoning import options, reasoning
+    from rolecall.learn.results import results
+    from rolecall.learn.tools import tools
+
+    return {
+        "tools": tools,
+        "calls": calls,
+        "results": results,
+        "reasoning": reasoning,
+        "options": options,
+    }
+
+
+def _extend(learning: Learning, claims: Claims, step: str) -> None:
+    """Add something to a draft, unless that makes it write conversations otherwise."""
     prober = learning.prober
-    prober.step = kind
-    if kind == "results" and "calls" not in claims.kinds:
-        claims.unclaimed[kind] = "the calls that they answer are not learnt"
+    prober.step = step
+    if step == "results" and "calls" not in claims.kinds:
         return
     draft = claims.draft.copy()
     try:
-        step = getattr(import_module(KINDS[kind]), kind)
-        step(prober, draft)
+        _steps()[step](prober, draft)
         plain.name_control(prober, draft)
         fmt = draft.format()
     except (Inexpressible, FormatFileError) as error:
-        claims.unclaimed[kind] = str(error)
+        claims.unclaimed[step] = str(error)
         return
-    if kind not in draft.known.get("claims", ()):
-        claims.unclaimed[kind] = "the template writes none"
-        return
-    count = 0
-    for one in (*claims.kinds, kind):
-        found = _disproved(learning, draft, fmt, one, f"{seed}, {kind}, {one}")
+    for kind in claims.kinds:
+        found = _first(learning, draft, fmt, kind, f"learning {step}, {kind}", QUICK)
         if found is not None:
-            claims.unclaimed[kind] = (
-                f"of {found.case.messages} with {dict(found.case.arguments)} the template makes "
-                f"{found.expected}, the format {found.found}"
-            )
+            claims.unclaimed[step] = _told(found)
             return
-        count += PROOF // 2
-    claims.draft = draft
-    claims.kinds.append(kind)
-    claims.counts[kind] = count
+    made = draft.known.get("claims", ())
+    kinds = [*claims.kinds, *(kind for kind in KINDS if kind in made and kind not in claims.kinds)]
+    if step in KINDS and step not in kinds:
+        claims.unclaimed[step] = "the template writes none"
+        return
+    claims.draft, claims.kinds = draft, kinds
+    claims.snapshots.append((step, draft, kinds))
 
 
-def _disproved(
-    learning: Learning, draft: Draft, fmt: Format, kind: str, seed: str
+def _prove(learning: Learning, claims: Claims, seed: int) -> None:
+    """Prove every kind; what fails is taken out again, with what was built on it."""
+    while True:
+        learning.prober.step = "the proof"
+        failed = ""
+        for kind in claims.kinds:
+            count = PROOF // 2
+            fmt = claims.draft.format()
+            found = _first(learning, claims.draft, fmt, kind, f"{seed}, {kind}", count)
+            if found is not None:
+                claims.unclaimed[kind] = _told(found)
+                failed = kind
+                break
+            if kind != "plain":
+                claims.counts[kind] = count
+        if not failed:
+            return
+        if failed == "plain":
+            claims.snapshots = claims.snapshots[:1]
+        while claims.snapshots and failed in claims.snapshots[-1][2] and len(claims.snapshots) > 1:
+            claims.snapshots.pop()
+        _, claims.draft, claims.kinds = claims.snapshots[-1]
+        claims.counts = {k: n for k, n in claims.counts.items() if k not in KINDS}
+        seed += 1
+
+
+def _told(found: Difference) -> str:
+    return (
+        f"of {found.case.messages} with {dict(found.case.arguments)} the template makes "
+        f"{found.expected}, the format {found.found}"
+    )
+
+
+def _first(
+    learning: Learning, draft: Draft, fmt: Format, kind: str, seed: str, count: int
 ) -> Difference | None:
+    """The first of so many conversations of a kind that the two write otherwise."""
     if kind == "plain":
-        return learning.difference(fmt, seed, PROOF // 4)
-    from rolecall.learn.conversations import conversation
-
-    domain = draft.known["domain"]
-    cases = stream(lambda rng: conversation(rng, domain, kind), seed)
-    return first_difference(learning.prober, fmt, cases, PROOF // 2, whole=True)
+        return learning.difference(fmt, seed, count // 2)
+    cases = stream(maker(draft.known["domain"], kind), seed)
+    return first_difference(learning.prober, fmt, cases, count, whole=True)
 
 
 def _header(name: str, learning: Learning, claims: Claims, draft: Draft) -> list[str]:

@@ -209,7 +209,7 @@ def _unusual(prober: Prober, found: Reading) -> None:
 def _pair(prober: Prober, found: Reading, key: Key, contexts: Iterable[str]) -> bool:
     """Whether two neighbours have one gap wherever they meet; it is added to the table then."""
     table = found.table
-    tried = Table(dict(table.gaps), dict(table.seen_in), dict(table.last))
+    tried = table.copy()
     # No other neighbours in them that do not agree with themselves.
     kept = {other for other, stands in found.pairs.items() if stands} | {key}
     contexts = [
@@ -228,10 +228,16 @@ def _pair(prober: Prober, found: Reading, key: Key, contexts: Iterable[str]) -> 
             continue
         if not isinstance(seen, Seen):
             return False
+        before = tried.copy()
         try:
             tried.add(letters, seen, prompt=prompt)
         except Inexpressible:
-            return False
+            pairs = {*zip([None, *letters], letters, strict=False)} - {key}
+            if pairs <= USUAL:
+                return False
+            # It may be the other neighbours that are written in two ways.
+            tried = before
+            continue
         written += 1
     if not written or not (Key(*key) in tried.gaps or Key(*key) in tried.last):
         return False
@@ -693,11 +699,11 @@ def _model_body(draft: Draft, model: Mapping[str, Any]) -> None:
     if prompt:
         turn["prompt"] = prompt
         if not (model["lead"] + model["last"]).startswith(model["prompt"]):
-            body = _prompted(draft, model["prompt"], body)
+            body = prompted(draft, model["prompt"], body)
     turn["body"] = body
 
 
-def _prompted(draft: Draft, prompt: str, body: str) -> str:
+def prompted(draft: Draft, prompt: str, body: str) -> str:
     """A body that may begin as the generation prompt does, though no finished turn is written so."""
     opening = OPENING.search(prompt)
     draft.table("reasoning")["keep"] = "none"

@@ -165,6 +165,10 @@ class Table:
     last: dict[Key, str] = field(default_factory=dict[Key, str])
     """Gaps before the last content where they differ from those before any other."""
 
+    def copy(self) -> Table:
+        """An independent copy."""
+        return Table(dict(self.gaps), dict(self.seen_in), dict(self.last))
+
     def add(self, letters: str, seen: Seen, *, prompt: bool) -> None:
         """Add the gaps of a conversation.
 
@@ -179,10 +183,13 @@ class Table:
         for number, (key, gap) in enumerate(zip(keys, seen.gaps, strict=True)):
             final = number == len(letters) - 1 and key.behind == "A"
             kept = self.last if final else self.gaps
-            if kept.setdefault(key, gap) != gap:
+            known = kept.setdefault(key, gap)
+            if LABEL in gap:
+                kept[key] = gap
+            if resolved(known, key.behind) != resolved(gap, key.behind):
                 raise Inexpressible(
                     f"between {key.before or 'the start'} and {key.behind} it wrote "
-                    f"{kept[key]!r} in {self.seen_in[key]}, and {gap!r} in {letters}"
+                    f"{known!r} in {self.seen_in[key]}, and {gap!r} in {letters}"
                 )
             self.seen_in.setdefault(key, letters)
 
