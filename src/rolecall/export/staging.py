@@ -42,8 +42,8 @@ def check_output(output: Path, model: Path, *, force: bool) -> None:
         return
     if not force:
         raise InputError(
-            f"the output {str(output)!r} holds files already; give another folder, or force it to "
-            "be replaced"
+            f"the output {str(output)!r} holds files already; give another folder, or have it "
+            "replaced (force=True, --force)"
         )
     if not any((output / name).is_file() for name in MODEL_FILES):
         raise InputError(

@@ -61,6 +61,32 @@ class TokenizerExport:
     """Files of the model that were not copied, with the reason."""
     lost: tuple[Lost, ...]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done, and what whoever loads the folder must know: a sentence each."""
+        found = [
+            f"{token!r} took the place of {old!r} as id {self.ids[token]}"
+            for token, old in self.mapped.items()
+        ]
+        found += [f"{token!r} was added as id {self.ids[token]}" for token in self.added]
+        found += [
+            f"{token!r} was text, and is a control token now; its row stays"
+            for token in self.promoted
+        ]
+        found += [
+            f"{name} has {after} rows"
+            + (f", {after - before} of them new" if after > before else "")
+            for name, (before, after) in self.rows.items()
+        ]
+        found.append(f"generation stops at {', '.join(map(str, self.stop)) or 'no token'}")
+        if self.options:
+            options = ", ".join(f"{kind}={token!r}" for kind, token in self.options.items())
+            found.append(f"Format.render gives the same ids with {options}")
+        return (
+            *found,
+            *(f"{name} was not copied: {why}" for name, why in self.left_out.items()),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON has it."""
         return {
@@ -74,6 +100,7 @@ class TokenizerExport:
             "rows": {name: list(counts) for name, counts in self.rows.items()},
             "left_out": dict(self.left_out),
             "lost": [record._asdict() for record in self.lost],
+            "notes": list(self.notes),
         }
 
 
