@@ -398,6 +398,18 @@ def test_go_writes_the_format_with_ollama_s_template(name: str) -> None:
     assert len(cases) > 100
 
 
+def test_ollama_finds_the_tags_of_reasoning_where_they_are_text_around_it() -> None:
+    template = _template(rc.format("qwen3").export("ollama"))
+    found = re.search(
+        r"\{\{ if [^}]*\}\}([^{}]*)\{\{ \.Thinking \}\}([^{}]*)\{\{ end \}\}", template
+    )
+    assert found is not None
+    assert [tag.strip() for tag in found.groups()] == ["<think>", "</think>"]
+    (note,) = [n for n in rc.format("harmony").export("ollama").notes if "reasoning" in n]
+    assert "finds none here" in note
+    assert not any("reasoning" in n for n in rc.format("qwen3").export("ollama").notes)
+
+
 def test_white_space_of_texts_is_kept_and_that_of_the_layout_is_not() -> None:
     nodes = [
         Text("<a>\n"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,11 @@ TITLE = "Ollama"
 
 JOINED = "\n\n"
 """What Ollama puts between the contents of consecutive messages of a role."""
+
+TAGGED = re.compile(
+    r"\{\{-? if [^}]*\}\}[^{}]*\S[^{}]*\{\{ \.Thinking \}\}[^{}]*\S[^{}]*\{\{-? end"
+)
+"""Reasoning between two texts that a branch begins and ends with."""
 
 
 def export(
@@ -61,6 +67,11 @@ def export(
     if made.bos:
         notes.append(
             f"{made.bos!r} is left out at the beginning: Ollama begins every prompt with it"
+        )
+    if ".Thinking" in template and not TAGGED.search(template):
+        notes.append(
+            "Ollama finds reasoning in a reply by the text that a branch of the template begins "
+            "and ends with, and finds none here: reasoning comes as content"
         )
     if fmt.dummy_prefix:
         notes.append(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall import strategies
@@ -23,12 +24,11 @@ from rolecall.export.go_template import (
     Text,
     both,
     either,
-    negated,
     spaced,
     text_of,
     when,
 )
-from rolecall.pattern import DOCUMENT_TOKENS, Literal, Pattern, Slot, walk
+from rolecall.pattern import DOCUMENT_TOKENS, Group, Literal, Pattern, Slot, walk
 from rolecall.turn import TurnSpec
 
 if TYPE_CHECKING:
@@ -117,7 +117,9 @@ class Compiler:
             within: Slots that are filled where it stands.
         """
         found: list[Node] = []
-        for node in pattern:
+        rest = list(pattern)
+        while rest:
+            node = rest.pop(0)
             if isinstance(node, Literal):
                 found.append(Text(node.text, node.control))
             elif isinstance(node, Slot):
@@ -127,9 +129,19 @@ class Compiler:
                     found += when(settled or fill.test, _filtered(node, fill))
             else:
                 test = fills.get(node.slot, EMPTY).test
-                inside = within if node.negated else within | {node.slot}
-                inner = self.nodes(node.nodes, fills, inside)
-                found += when(negated(test) if node.negated else test, inner)
+                twin: Pattern = ()
+                following = rest[0] if rest else None
+                if isinstance(following, Group) and is_twin(node, following):
+                    twin = following.nodes
+                    rest.pop(0)
+                there, absent = (twin, node.nodes) if node.negated else (node.nodes, twin)
+                filled = self.nodes(there, fills, within | {node.slot})
+                otherwise = self.nodes(absent, fills, within)
+                # Ollama finds the tags of reasoning by the text that a branch begins and ends with.
+                shared = len(common_end(filled, otherwise))
+                end = filled[len(filled) - shared :]
+                filled = filled[: len(filled) - shared]
+                found += when(test, filled, otherwise[: len(otherwise) - shared]) + end
         return found
 
     def label(self, author: Author) -> tuple[Text, ...]:
@@ -473,6 +485,18 @@ class Compiler:
         if not re.search(r"\$before(?! =)", text_of(rest)):
             rest = without(rest, "$before = ")
         return text_of([*self.prelude(rest), *rest])
+
+
+def is_twin(first: Group, second: Group) -> bool:
+    """Whether one of two groups is written exactly where the other is not."""
+    return first.slot == second.slot and first.negated != second.negated
+
+
+def common_end(first: Sequence[Node], second: Sequence[Node]) -> list[Node]:
+    """The nodes that both end with."""
+    pairs = zip(reversed(first), reversed(second), strict=False)
+    shared = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    return shared[::-1]
 
 
 def without(nodes: Sequence[Node], beginning: str) -> list[Node]:
