@@ -103,16 +103,22 @@ def _calls(dice: random.Random, messages: list[Wire], strict: bool) -> None:
             arguments = json.dumps(arguments, ensure_ascii=False)
         function = {"name": dice.choice(NAMES[2:]), "arguments": arguments}
         call: dict[str, Any] = {"type": "function", "function": function}
+        if dice.random() < 0.1:
+            del call["type"]
         identity = dice.choice(IDS[:2] if strict else IDS)
         calls.append(call if identity is None else {"id": identity, **call})
     content: Any = dice.choice((None, "", "", dice.choice(TEXTS)))
     said: Wire = {"role": "assistant", "content": content, "tool_calls": calls}
+    if not strict and not content and dice.random() < 0.2:
+        del said["content"]
     if dice.random() < 0.1:
         said["reasoning_content"] = dice.choice(TEXTS)
     messages.append(said)
     for call in calls:
         content = dice.choice((*TEXTS, "31", '{"degrees": 31, "sky": "clear"}', "[1, 2]"))
         result: Wire = {"role": "tool", "content": content}
+        if not strict and dice.random() < 0.1:
+            result["content"] = [{"type": "text", "text": content}]
         if "id" in call:
             result["tool_call_id"] = call["id"]
         if dice.random() < 0.8:
@@ -128,11 +134,14 @@ def _tool(dice: random.Random) -> dict[str, Any]:
         "properties": {name: dict(described) for name in names},
         "required": names[:1],
     }
-    return {
-        "type": "function",
-        "function": {
-            "name": dice.choice(NAMES[2:]),
-            "description": dice.choice(TEXTS),
-            "parameters": parameters,
-        },
+    function = {
+        "name": dice.choice(NAMES[2:]),
+        "description": dice.choice(TEXTS),
+        "parameters": parameters,
     }
+    # What a schema can do without, some templates read all the same.
+    if dice.random() < 0.15:
+        del function["description"]
+    if dice.random() < 0.1:
+        function["parameters"] = {}
+    return {"type": "function", "function": function}

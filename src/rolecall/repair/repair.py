@@ -111,7 +111,8 @@ def repair(
         )
     told = progress or _silent
     told("auditing")
-    before = Trial(given.templates[named], given, named)
+    now = source.now() if isinstance(source, Template) else None
+    before = Trial(given.templates[named], given, named, now)
     repaired = {rule for kind in kinds().values() for rule in kind.rules}
     asked = [
         finding

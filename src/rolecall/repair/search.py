@@ -94,7 +94,7 @@ class Search:
                     self.kinds[finding.rule] = kind
                     return None
                 nearest = nearest or against
-            reasons.append(f"{kind.why}" + (f" (the nearest one: {nearest})" if nearest else ""))
+            reasons.append(f"{kind.why}" + (f" (of one change: {nearest})" if nearest else ""))
         return "; ".join(reasons)
 
     def _try(
@@ -105,9 +105,14 @@ class Search:
         Only a candidate by which the finding is gone has anything said against it.
         """
         try:
-            made = self.trial.changed(candidate.apply(self.trial.jinja))
+            return self._tried_on(candidate, kind, finding)
         except (TemplateError, ValueError):
-            return None, None
+            return None, None  # it is no Jinja, or takes too long
+
+    def _tried_on(
+        self, candidate: Candidate, kind: Kind, finding: Finding
+    ) -> tuple[Trial | None, str | None]:
+        made = self.trial.changed(candidate.apply(self.trial.jinja))
         left = made.findings(finding.rule)
         had = self.trial.findings(finding.rule)
         if len(left) > len(had) or any(one.message == finding.message for one in left):

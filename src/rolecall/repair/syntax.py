@@ -66,8 +66,8 @@ class Syntax:
     def place(self, node: nodes.Node) -> Place | None:
         """Where an expression stands, with the parentheses around it; None where unknown."""
         found = self._places.get(id(node))
-        if found:
-            return found[-1]
+        if found is not None:
+            return found[-1] if found else None
         inner = [
             place for child in node.iter_child_nodes() if (place := self.place(child)) is not None
         ]
@@ -280,7 +280,12 @@ class _Parser(Parser):
 
     def parse_test(self, node: nodes.Expr) -> nodes.Expr:
         start = self._begin(node)
-        return cast("nodes.Expr", self._note(super().parse_test(node), start))
+        made = super().parse_test(node)
+        if isinstance(made, nodes.Not):
+            # ``is not``: the test within has no place of its own.
+            self._kept.append(made.node)
+            self.places[id(made.node)] = []
+        return cast("nodes.Expr", self._note(made, start))
 
     def parse_filter(self, node: Any, start_inline: bool = False) -> Any:
         # Jinja reads several filters in a row at once, and where each ends would not be known.

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from rolecall.audit import STAND_INS
 from rolecall.audit.finding import SEVERITIES, Finding
-from rolecall.audit.outcome import Outcome
+from rolecall.audit.outcome import Outcome, conversation_key
 from rolecall.audit.probe import Probe
 from rolecall.audit.rules import rules
+from rolecall.errors import TemplateError, TemplateLimit
 from rolecall.repair.syntax import Syntax, read
+from rolecall.template.limits import Limits
 from rolecall.template.source import Source
 from rolecall.template.template import Template
+
+LIMITS = Limits(seconds=15.0, characters=2_000_000)
+"""What one conversation may use where it was stopped before."""
+MOST_LIMITS = 2
+"""After so many that were stopped again, the template is not repaired."""
 
 
 class Trial:
@@ -24,12 +33,15 @@ class Trial:
         jinja: The text.
         source: The source that holds it, or an earlier text of it.
         name: Which of the source's named templates it is.
+        now: What ``strftime_now`` shows.
 
     Raises:
         TemplateError: If the text is no Jinja.
     """
 
-    def __init__(self, jinja: str, source: Source, name: str = "default") -> None:
+    def __init__(
+        self, jinja: str, source: Source, name: str = "default", now: datetime | None = None
+    ) -> None:
         templates = {**source.templates, name: jinja}
         tokens = source.tokens
         if not tokens:
@@ -38,9 +50,13 @@ class Trial:
         self.jinja = jinja
         self.source = source
         self.name = name
-        self.template = Template(made)
+        # The clock stands, so that what is compared is of one moment.
+        self.now = now or datetime.now()
+        self.template = Template(made, now=lambda: self.now)
         self.template.program()
         self.probe = Probe(self.template, name=name)
+        self._patient: dict[str, Outcome] = {}
+        self._stopped = 0
         self._findings: dict[str, list[Finding]] = {}
 
     def changed(self, jinja: str) -> Trial:
@@ -49,7 +65,7 @@ class Trial:
         Raises:
             TemplateError: If the text is no Jinja.
         """
-        return Trial(jinja, self.source, self.name)
+        return Trial(jinja, self.source, self.name, self.now)
 
     @cached_property
     def syntax(self) -> Syntax:
@@ -75,10 +91,35 @@ class Trial:
         return sorted(found, key=lambda finding: finding.rank)
 
     def outcome(self, conversation: Mapping[str, Any]) -> Outcome:
-        """What becomes of a conversation."""
+        """What becomes of a conversation.
+
+        Raises:
+            TemplateLimit: If several take more than a template may.
+        """
         given = dict(conversation)
         options = dict(given.pop("options", {}))
-        return self.probe.run(**given, **options)
+        found = self.probe.run(**given, **options)
+        return self._patiently(found) if found.limited else found
+
+    def _patiently(self, found: Outcome) -> Outcome:
+        """A conversation that was stopped, once more: on a busy machine time passes quickly."""
+        key = conversation_key(found.conversation)
+        if key not in self._patient:
+            given = copy.deepcopy(dict(found.conversation))
+            options = given.pop("options", {})
+            options.pop("continue_final_message", None)
+            made = Outcome(found.conversation, None, found.error)
+            try:
+                trace = dataclasses.replace(self.template, limits=LIMITS).trace(**given, **options)
+                made = Outcome(found.conversation, trace, None)
+            except TemplateLimit:
+                self._stopped += 1
+                if self._stopped > MOST_LIMITS:
+                    raise
+            except TemplateError as error:
+                made = Outcome(found.conversation, None, error)
+            self._patient[key] = made
+        return self._patient[key]
 
 
 def worse(

@@ -25,35 +25,28 @@ WHY = (
 def propose(trial: Trial, finding: Finding) -> Iterator[Candidate]:
     """What stands between quotation marks is written by ``tojson``, which writes them too."""
     syntax = trial.syntax
-    found = list(_between_quotes(syntax))
-    yield from found
-    if len(found) > 1:
-        edits = tuple(dict.fromkeys(edit for one in found for edit in one.edits))
-        yield Candidate(edits, "What stands between quotation marks is written by tojson.")
+    # Undefined is nothing that tojson can write.
+    for given in ("", "|default('')"):
+        found = list(_between_quotes(syntax, given))
+        yield from found
+        if len(found) > 1:
+            edits = tuple(dict.fromkeys(edit for one in found for edit in one.edits))
+            yield Candidate(edits, "What stands between quotation marks is written by tojson.")
     yield from _printed(syntax)
 
 
-def _between_quotes(syntax: Syntax) -> Iterator[Candidate]:
+def _between_quotes(syntax: Syntax, given: str) -> Iterator[Candidate]:
     for row in rows(syntax):
         for (before, middle), (_, after) in pairwise(pairwise(row)):
-            if (
-                before.literal is None
-                or after.literal is None
-                or middle.literal is not None
-                or not before.literal.endswith('"')
-                or before.literal.endswith('\\"')
-                or not after.literal.startswith('"')
-            ):
+            opens, closes = before.literal, after.literal
+            if opens is None or closes is None or middle.literal is not None:
+                continue
+            if not opens.endswith('"') or opens.endswith('\\"') or not closes.startswith('"'):
                 continue
             edits = (
-                _cut(
-                    syntax,
-                    before,
-                    before.literal[:-1],
-                    Place(before.place.start, middle.place.start),
-                ),
-                _as_json(syntax, middle),
-                _cut(syntax, after, after.literal[1:], Place(middle.place.end, after.place.end)),
+                _cut(syntax, before, opens[:-1], Place(before.place.start, middle.place.start)),
+                _as_json(syntax, middle, given),
+                _cut(syntax, after, closes[1:], Place(middle.place.end, after.place.end)),
             )
             what = syntax.jinja[middle.place.start : middle.place.end]
             yield Candidate(edits, f"`{what}` is written by tojson, with its quotation marks.")
@@ -66,12 +59,12 @@ def _cut(syntax: Syntax, piece: Piece, text: str, joined: Place) -> Edit:
     return Edit(joined, "")
 
 
-def _as_json(syntax: Syntax, piece: Piece) -> Edit:
+def _as_json(syntax: Syntax, piece: Piece, given: str) -> Edit:
     text = syntax.jinja[piece.place.start : piece.place.end]
     plain = isinstance(piece.node, (nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Filter))
     if plain or text.startswith("("):
-        return Edit(piece.place, f"{text}|tojson")
-    return Edit(piece.place, f"({text})|tojson")
+        return Edit(piece.place, f"{text}{given}|tojson")
+    return Edit(piece.place, f"({text}){given}|tojson")
 
 
 def _printed(syntax: Syntax) -> Iterator[Candidate]:

@@ -19,7 +19,7 @@ from rolecall.repair.conditions import relaxed
 from rolecall.repair.edit import Candidate, Edit
 from rolecall.repair.literals import cut_end
 from rolecall.repair.loops import loop_of, quote_of
-from rolecall.repair.syntax import Syntax
+from rolecall.repair.syntax import Place, Syntax
 from rolecall.repair.trial import Trial
 
 RULES = ("prefill-closed",)
@@ -51,8 +51,23 @@ def _left_open(syntax: Syntax, end: str, condition: str) -> Iterator[Candidate]:
             alone = syntax.tag(node) is not None
             chosen = f"{empty} if {condition} else eos_token"
             yield Candidate((Edit(place, chosen if alone else f"({chosen})"),), says)
+            rest = _with_rest(syntax, node, place)
+            if rest.end > place.end:
+                text = syntax.jinja[rest.start : rest.end]
+                yield Candidate((Edit(rest, f"({empty} if {condition} else {text})"),), says)
     if end:
         yield from (Candidate(edits, says) for edits in cut_end(syntax, end, f"not ({condition})"))
+
+
+def _with_rest(syntax: Syntax, node: nodes.Node, place: Place) -> Place:
+    """A token with what is joined to it on the right."""
+    below, above = node, syntax.parents.get(id(node))
+    end = place.end
+    while isinstance(above, nodes.Add):
+        if above.left is below and (right := syntax.place(above.right)) is not None:
+            end = right.end
+        below, above = above, syntax.parents.get(id(above))
+    return Place(place.start, end)
 
 
 def concerns(old: Outcome, new: Outcome) -> bool:
