@@ -137,9 +137,9 @@ def compare(
         if reason != expected:
             assert reason in complaints(fmt, conversation, arguments), expected
     else:
-        assert found == Rendered(expected.text, found.generated if markers else ()), found
+        assert isinstance(found, Rendered), found
+        assert found.text == expected.text
         if markers:
-            assert isinstance(found, Rendered)
             assert covered(found.generated) == sampled(expected)
     return expected
 
@@ -151,18 +151,25 @@ def complaints(fmt: Format, conversation: dict[str, Any], arguments: dict[str, A
     """
     chosen = {key: value for key, value in arguments.items() if key in fmt.options}
     found: set[str] = set()
-    plain = [simpler(message) for message in conversation["messages"]]
-    for number in range(1, len(plain) + 1):
-        for messages in (conversation["messages"][:number], plain[:number]):
-            found |= refusals(fmt, {**conversation, "messages": messages}, chosen)
-    return found
+    messages = conversation["messages"]
+    plain = [{k: v for k, v in message.items() if k != "prefix"} for message in messages]
+    simple = [simpler(message) for message in plain]
+    for number, message in enumerate(messages[:-1]):
+        if message.get("prefix"):
+            found.add(f"message {number}, prefix: only the final message can be continued")
+    for number in range(1, len(messages) + 1):
+        for some in (messages, plain, simple):
+            found |= refusals(fmt, {**conversation, "messages": some[:number]}, chosen)
+    return found | refusals(fmt, {**conversation, "messages": simple}, arguments)
 
 
 def simpler(message: dict[str, Any]) -> dict[str, Any]:
-    """A message with one call at most and nothing beside it."""
-    plain = {key: value for key, value in message.items() if key != "prefix"}
-    calls = plain.get("tool_calls")
-    return {**plain, "content": "", "tool_calls": calls[:1]} if calls else plain
+    """A message with one call at most and nothing beside it, or with a text beside other parts."""
+    if message.get("tool_calls"):
+        return {**message, "content": "", "tool_calls": message["tool_calls"][:1]}
+    if isinstance(message.get("content"), list):
+        return {**message, "content": [*message["content"], {"type": "text", "text": "x"}]}
+    return message
 
 
 def refusals(fmt: Format, conversation: dict[str, Any], chosen: dict[str, Any]) -> set[str]:
@@ -233,11 +240,11 @@ FAULTS: dict[str, Any] = {
     "no ids": lambda message: (
         message | {"content": "x", "tool_calls": [{k: v for k, v in CALL.items() if k != "id"}]}
     ),
-    "a result": lambda message: {"role": "tool", "content": "7"},
+    "a result": lambda message: {"role": "tool", "content": "seven"},
     "a named result": lambda message: {
         "role": "tool",
         "name": "f",
-        "content": "7",
+        "content": "seven",
         "tool_call_id": "abcdefghi",
     },
     "another result": lambda message: message | {"tool_call_id": "ABCDEFGHI"},

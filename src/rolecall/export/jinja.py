@@ -9,15 +9,20 @@ merged or moved, one loop that writes, and the generation prompt.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rolecall.conversation import AUTHORS, DEFAULT_ROLE, STANDARD_ROLES, Author, Cast
-from rolecall.export import jinja_checks, jinja_macros, jinja_rewrite
+from rolecall.conversation import Author, Cast
+from rolecall.export import (
+    jinja_checks,
+    jinja_headers,
+    jinja_macros,
+    jinja_rewrite,
+    jinja_variables,
+)
 from rolecall.export.jinja_code import (
     Block,
-    If,
     Line,
     Node,
     Out,
@@ -28,140 +33,47 @@ from rolecall.export.jinja_code import (
     either,
     loop,
     negated,
-    one_of,
     quoted,
     recoded,
-    refuse,
     setting,
     when,
     written,
 )
-from rolecall.export.jinja_patterns import EMPTY, Fill, NoTemplate, Writer, assumption, used
-from rolecall.pattern import Group, Literal, Pattern, Slot
-from rolecall.turn import TurnSpec, text_of
+from rolecall.export.jinja_limits import limits
+from rolecall.export.jinja_parts import (
+    CONTENT,
+    OPEN,
+    REASONING,
+    decided,
+    generation,
+    implied,
+    only_closed,
+    unless,
+)
+from rolecall.export.jinja_patterns import CLIENT_PLACES, EMPTY, Fill, NoTemplate, Writer
+from rolecall.export.jinja_roles import Branch, Roles
+from rolecall.lost import Lost
+from rolecall.pattern import Literal, Pattern
+from rolecall.turn import TurnSpec
 
 if TYPE_CHECKING:
     from rolecall.format import Format
 
-CONTENT, REASONING, OPEN = "§content§", "§reasoning§", "§open§"
-"""Stand for values until it is known whether they are asked for more than once."""
 
-
-@dataclass(frozen=True)
-class Branch:
-    """Turns that are written alike."""
-
-    author: Author
-    roles: tuple[str, ...]
-    """The roles that are written so; with `special`, it is one that has a table of its own."""
-    spec: TurnSpec
-    special: bool
-
-
-class Export:
+class Export(Roles):
     """One export: the format, who speaks under which role, and the parts of the template."""
 
     def __init__(self, fmt: Format, cast: Cast, *, markers: bool) -> None:
-        self.fmt = fmt
-        self.cast = cast
+        super().__init__(fmt, cast)
         self.markers = markers
-        self.authors: dict[str, Author] = {**STANDARD_ROLES, **fmt.declared}
-        self.authors |= {role: who for (role, name), who in cast.entries.items() if name is None}
-        self.named = [
-            (role, name, who) for (role, name), who in cast.entries.items() if name is not None
-        ]
-        self.branches = self._branches()
         self.rewrites = jinja_rewrite.rewrites(fmt)
         self.turns = "turns" if self.rewrites else "messages"
         """The list that is written."""
         self.fields = jinja_rewrite.fields(self)
         """What the namespace of the template holds, with the code of the first value."""
-        jinja_checks.check_cast(self)
-
-    # Who speaks
-
-    def roles(self, author: Author) -> list[str]:
-        """The roles that an author speaks under, whatever the name."""
-        return [role for role, who in self.authors.items() if who == author]
-
-    def is_author(self, authors: Author | Sequence[Author], of: str = "message") -> str:
-        """The condition that a message is of an author."""
-        wanted = [authors] if isinstance(authors, str) else list(authors)
-        if self.named:
-            return one_of(f"author({of})", wanted)
-        return one_of(f"{of}.role", [role for role in self.authors if self.authors[role] in wanted])
-
-    def possible(self) -> list[Author]:
-        """The authors that the format has a turn for."""
-        return [author for author in AUTHORS if author in self.fmt.turns]
-
-    def _branches(self) -> list[Branch]:
-        fmt = self.fmt
-        found: list[Branch] = []
-        for role in fmt.roles:
-            authors = [self.authors[role], *(who for r, _, who in self.named if r == role)]
-            for author in dict.fromkeys(authors):
-                spec = fmt.spec(author, role)
-                if spec is not None:
-                    found.append(Branch(author, (role,), spec, special=True))
-        for author, spec in fmt.turns.items():
-            roles = tuple(role for role in self.roles(author) if role not in fmt.roles)
-            if roles or self.named:
-                found.append(Branch(author, roles, spec, special=False))
-        return found
-
-    def is_branch(self, branch: Branch, of: str = "message") -> str:
-        """The condition that a message is written so, where no branch before it is."""
-        if not self.named:
-            return one_of(f"{of}.role", branch.roles)
-        mine = self.is_author(branch.author, of)
-        return both(mine, one_of(f"{of}.role", branch.roles)) if branch.special else mine
-
-    def is_spec(self, spec: TurnSpec, of: str) -> str:
-        """The condition that a message is written by one specification, on its own."""
-        mine = [branch for branch in self.branches if branch.spec is spec]
-        if self.named and not mine[0].special and any(b.special for b in self.branches):
-            special = [b for b in self.branches if b.special and b.author == mine[0].author]
-            others = [role for b in special for role in b.roles]
-            return both(
-                self.is_author(spec.author, of),
-                negated(one_of(f"{of}.role", others)) if others else "",
-            )
-        if self.named:
-            return self.is_branch(mine[0], of)
-        return one_of(f"{of}.role", [role for branch in mine for role in branch.roles])
-
-    def alike(self, parts: Iterable[tuple[Branch, list[Node]]], of: str) -> list[Node]:
-        """One list of nodes a branch, those that are alike written once."""
-        groups: list[tuple[list[Branch], list[Node]]] = []
-        for branch, nodes in parts:
-            for branches, same in groups:
-                if same == nodes:
-                    branches.append(branch)
-                    break
-            else:
-                groups.append(([branch], nodes))
-        if len(groups) == 1 and len(groups[0][0]) == len(self.branches):
-            return groups[0][1]
-        if not self.named:
-            groups = [group for group in groups if group[1]]
-        made: list[tuple[str, list[Node]]] = []
-        for branches, nodes in groups:
-            if self.named:
-                condition = " or ".join(self.is_branch(branch, of) for branch in branches)
-            else:
-                condition = one_of(f"{of}.role", [r for branch in branches for r in branch.roles])
-            made.append((condition, nodes))
-        return choose(made)
+        jinja_headers.check_cast(self)
 
     # What fills the slots
-
-    def role(self, of: str) -> str:
-        """The code of the label of a message."""
-        code = f"{of}.role"
-        for role, label in self.fmt.labels.items():
-            code = f"{quoted(text_of(label))} if {of}.role == {quoted(role)} else {code}"
-        return f"({code})" if self.fmt.labels else code
 
     def document(self) -> dict[str, Fill]:
         """What fills the slots that stand for the whole conversation."""
@@ -208,7 +120,7 @@ class Export:
             fills["call_name"] = Fill("tool_name", "tool_name")
         for key in fmt.attributes:
             fills[key] = Fill(f"attributes.{key}", f"attributes.{key}")
-        if branch.author == "client" and fmt.system.place in jinja_rewrite.CLIENT_PLACES:
+        if branch.author == "client" and fmt.system.place in CLIENT_PLACES:
             at = jinja_rewrite.place_index(fmt.system.place)
             if fmt.system.fold is None:
                 fills["system"] = Fill(f"ns.system and loop.index0 == {at}", "ns.system")
@@ -225,7 +137,7 @@ class Export:
         if branch.author == "owner" and "system" in rule.places:
             return both(both("tools", "loop.first"), self.placed("system"))
         if branch.author == "client":
-            for place in jinja_rewrite.CLIENT_PLACES:
+            for place in CLIENT_PLACES:
                 if place in rule.places:
                     at = f"loop.index0 == {jinja_rewrite.place_index(place)}"
                     return both(both("tools", self.placed(place)), at)
@@ -437,7 +349,7 @@ class Export:
         probe.fills = {**probe.fills, "calls": EMPTY}
         probe.fresh = writer.fresh
         nodes = probe.write(spec.body)
-        return [unless(node, OPEN) for node in nodes if not _only_closed(node)]
+        return [unless(node, OPEN) for node in nodes if not only_closed(node)]
 
     def _implied(self, branch: Branch, fills: dict[str, Fill]) -> list[Node]:
         """Forget attributes that say what is written without them."""
@@ -459,7 +371,7 @@ class Export:
         meanings: dict[str, str] = {}
         content = "message.content" if "merge" in self.rewrites else "text(message.content)"
         folds = fmt.system.fold is not None and branch.author == "client"
-        folds = folds and fmt.system.place in jinja_rewrite.CLIENT_PLACES
+        folds = folds and fmt.system.place in CLIENT_PLACES
         if folds:
             at = jinja_rewrite.place_index(fmt.system.place)
             first.append(setting("content", content))
@@ -568,7 +480,7 @@ class Export:
         """The whole template."""
         body = self.body()
         parts = [
-            jinja_checks.variables(self),
+            jinja_variables.variables(self),
             _titled("What cannot be written is refused.", jinja_checks.checks(self)),
             _titled("The messages as turns.", jinja_rewrite.nodes(self)),
             _titled("The turns.", body),
@@ -583,94 +495,11 @@ def _titled(title: str, nodes: Sequence[Node]) -> list[Node]:
     return [Line(f"{{#- {title} -#}}"), *nodes] if nodes else []
 
 
-def generation(nodes: Sequence[Node]) -> Block:
-    """What the model samples, marked as transformers reads it."""
-    return Block("generation", tuple(nodes), "endgeneration")
-
-
-def decided(base: list[tuple[bool, str]], options: list[tuple[str, bool]]) -> str:
-    """The condition on options of which the last that is true decides; nothing if it always holds."""
-    holds: bool | str = base[0][0]
-    for option, value in options:
-        if holds == value:
-            continue
-        if value:
-            holds = option if holds is False else f"({option} or {holds})"
-        else:
-            holds = negated(option) if holds is True else f"(not {option} and {holds})"
-    return "" if holds is True else "false" if holds is False else holds
-
-
-def unless(node: Node, condition: str) -> Node:
-    """A node, with branches taken out that are never written while a condition holds."""
-    if isinstance(node, If):
-        kept = tuple(
-            (test, tuple(unless(one, condition) for one in inner if not _only_closed(one)))
-            for test, inner in node.branches
-        )
-        return If(kept)
-    return node
-
-
-def _only_closed(node: Node) -> bool:
-    return (
-        isinstance(node, If)
-        and len(node.branches) == 1
-        and node.branches[0][0].startswith(negated(OPEN))
-        and " or " not in node.branches[0][0]
-    )
-
-
-def implied(nodes: Pattern, key: str, fills: dict[str, Fill], under: str) -> str:
-    """The condition that an attribute says what is written without it, or nothing."""
-    for number, node in enumerate(nodes):
-        if not isinstance(node, Group):
-            continue
-        following = nodes[number + 1] if number + 1 < len(nodes) else None
-        if (
-            node.slot == key
-            and node.nodes == (Slot(key, None),)
-            and isinstance(following, Group)
-            and following.slot == key
-            and following.negated
-        ):
-            instead = Writer(fills).write(following.nodes)
-            return both(under, f"attributes.{key} == {expression(instead)}")
-        if node.slot == key:
-            continue
-        filled = fills.get(node.slot, EMPTY).filled
-        if isinstance(filled, bool):
-            if filled == node.negated:
-                continue
-            inner = under
-        else:
-            inner = both(under, negated(filled) if node.negated else filled)
-        found = implied(node.nodes, key, fills, inner)
-        if found:
-            return found
-    return ""
-
-
-def expression(nodes: Sequence[Node]) -> str:
-    """Nodes as one string expression."""
-    terms: list[str] = []
-    for node in nodes:
-        if isinstance(node, Text):
-            terms.append(quoted(node.text))
-        elif isinstance(node, Out):
-            terms.append(node.code)
-        elif isinstance(node, If) and len(node.branches) <= 2:
-            (condition, then), *rest = node.branches
-            other = expression(rest[0][1]) if rest else "''"
-            terms.append(f"({expression(then)} if {condition} else {other})")
-        else:
-            raise NoTemplate("an attribute's default is more than text")
-    return " + ".join(terms) or "''"
+def lost(fmt: Format) -> tuple[Lost, ...]:
+    """What the chat template of a format cannot carry; see `rolecall.export.jinja_limits`."""
+    return limits(fmt)
 
 
 def to_jinja(fmt: Format, cast: object = None, *, generation_markers: bool = False) -> str:
     """The chat template of a format; see `Format.to_jinja`."""
     return Export(fmt, Cast.read(cast), markers=generation_markers).template()
-
-
-_ = (Callable, DEFAULT_ROLE, Line, assumption, refuse, used)

@@ -185,8 +185,7 @@ def _write(nodes: Sequence[Node], depth: int, lines: list[str]) -> None:
     run: list[Text | Out] = []
 
     def flush() -> None:
-        for chunk in _chunks(run, WIDTH - len(pad) - 6):
-            lines.append(f"{pad}{{{{- {chunk} }}}}")
+        lines.extend(f"{pad}{{{{- {code} }}}}" for code in _chunks(run, WIDTH - len(pad) - 6))
         run.clear()
 
     for node in nodes:
@@ -256,19 +255,19 @@ def _lines(run: Sequence[Text | Out]) -> list[Text | Out]:
     for node in run:
         if isinstance(node, Out):
             found.append(node)
-        elif found and isinstance(found[-1], Text) and not found[-1].text.endswith("\n"):
-            joined = found.pop().text + node.text  # pyright: ignore[reportAttributeAccessIssue]
-            found += [Text(line) for line in _kept_lines(joined)]
         else:
-            found += [Text(line) for line in _kept_lines(node.text)]
+            text = node.text
+            last = found[-1] if found else None
+            if isinstance(last, Text) and not last.text.endswith("\n"):
+                text = last.text + text
+                found.pop()
+            found += [Text(line) for line in _kept_lines(text)]
     return found
 
 
 def _kept_lines(text: str) -> list[str]:
-    """Lines with their newlines; only ``\\n`` ends one, and blank lines stay with the line before."""
-    found: list[str] = []
-    for line in text.split("\n"):
-        found.append(line + "\n")
+    """Lines with their newlines; blank lines stay with the line before."""
+    found = [line + "\n" for line in text.split("\n")]
     found[-1] = found[-1][:-1]
     merged: list[str] = []
     for line in found:

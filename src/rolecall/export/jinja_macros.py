@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from rolecall.export import jinja_schemas
-from rolecall.export.jinja_code import Node, Out, Text, either, one_of, quoted, when, written
-from rolecall.export.jinja_code import both as both_
+from rolecall.export.jinja_code import Block, Node, Text, choose, one_of, quoted, written
+from rolecall.export.jinja_patterns import known_ids
 
 if TYPE_CHECKING:
     from rolecall.export.jinja import Export
@@ -167,8 +167,6 @@ def _macros(export: Export) -> dict[str, tuple[str, str]]:
         f"' in the header of {export.fmt.name} cannot be read back: it holds what ends the header; "
         "choose another "
     )
-    from rolecall.export.jinja_checks import known_ids
-
     letters, length = known_ids(export.fmt) or ("", 0)
     macros["is_id"] = IS_ID.replace("LENGTH", str(length)).replace("LETTERS", quoted(letters))
     macros["check_header"] = HEADER.replace("WORDS", quoted(words))
@@ -184,11 +182,9 @@ def author(export: Export) -> str:
     for role, name, who in export.named:
         condition = f"message.role == {quoted(role)} and message.name == {quoted(name)}"
         branches.append((condition, [Text(who)]))
-    for who in dict.fromkeys(export.authors.values()):
-        branches.append((one_of("message.role", export.roles(who)), [Text(who)]))
-    from rolecall.export.jinja_code import Block, choose
-
+    who_else: list[tuple[str, list[Node]]] = [
+        (one_of("message.role", export.roles(who)), [Text(who)])
+        for who in dict.fromkeys(export.authors.values())
+    ]
+    branches += who_else
     return written([Block("macro author(message)", tuple(choose(branches)), "endmacro")])
-
-
-_ = (Out, either, when, both_)

@@ -1,9 +1,11 @@
-"""Patterns to Jinja: what a format's data decides is decided here and never asked in the template."""
+"""Patterns to Jinja: what a format's data decides is decided here, not asked in the template."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from rolecall.errors import InputError
 from rolecall.export.jinja_code import (
@@ -16,6 +18,9 @@ from rolecall.export.jinja_code import (
     when,
 )
 from rolecall.pattern import Group, Literal, Pattern, Slot, slots
+
+if TYPE_CHECKING:
+    from rolecall.format import Format
 
 
 class NoTemplate(InputError):  # noqa: N818  (it says what happened)
@@ -39,6 +44,9 @@ class Fill:
 
 
 EMPTY = Fill()
+
+CLIENT_PLACES = ("first-client", "last-client")
+"""Places in a turn of the client."""
 
 FILTERS: dict[str, tuple[str, str]] = {
     "trim": ("{} | trim", ""),
@@ -86,9 +94,9 @@ class Writer:
                 if ends:
                     return found + self._behind(ends, tuple(rest))
             else:
-                otherwise: Pattern = ()
-                if rest and _pair(node, rest[0]):
-                    otherwise = rest.pop(0).nodes  # type: ignore[union-attr]
+                otherwise = _instead(node, rest)
+                if otherwise:
+                    rest.pop(0)
                 found += self._group(node, otherwise)
                 ends = self._ends((*node.nodes, *otherwise))
                 if ends and rest:
@@ -179,11 +187,12 @@ class Writer:
         return when(condition, then, other)
 
 
-def _pair(first: Group, second: object) -> bool:
-    """Whether the second group is written just where the first is not."""
-    return (
-        isinstance(second, Group) and second.slot == first.slot and second.negated != first.negated
-    )
+def _instead(group: Group, following: Sequence[object]) -> Pattern:
+    """What the next group has, if that is written just where this one is not."""
+    other = following[0] if following else None
+    if isinstance(other, Group) and other.slot == group.slot and other.negated != group.negated:
+        return other.nodes
+    return ()
 
 
 def _known(fill: Fill, filled: bool) -> Fill:
@@ -229,3 +238,16 @@ def used(nodes: Sequence[Pattern]) -> set[str]:
             elif isinstance(node, Group):
                 found |= {node.slot} | used([node.nodes])
     return found
+
+
+def known_ids(fmt: Format) -> tuple[str, int] | None:
+    """The characters of an id and how many it has, where that is all that the format asks."""
+    rule = fmt.calls.ids if fmt.calls is not None else None
+    found = None if rule is None else _IDS.fullmatch(rule.pattern)
+    if found is None:
+        return None
+    letters = re.compile(found[1])
+    return "".join(c for c in map(chr, range(33, 127)) if letters.fullmatch(c)), int(found[2])
+
+
+_IDS = re.compile(r"\^(\[(?:\w-\w|\w)+\])\{(\d+)\}(?:\$|\\Z)")

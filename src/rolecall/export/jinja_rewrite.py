@@ -17,18 +17,15 @@ from rolecall.export.jinja_code import (
     setting,
     when,
 )
-from rolecall.export.jinja_patterns import NoTemplate, used
+from rolecall.export.jinja_patterns import CLIENT_PLACES, NoTemplate, used
 from rolecall.pattern import Group, Literal, Pattern, Slot
 
 if TYPE_CHECKING:
     from rolecall.export.jinja import Branch, Export
     from rolecall.format import Format
 
-CLIENT_PLACES = ("first-client", "last-client")
 MOVED = ("start", *CLIENT_PLACES)
 """Places to which system messages are moved."""
-
-BY_AUTHOR = ("first-client", "last-client")
 
 
 def place_index(place: str) -> str:
@@ -269,7 +266,11 @@ def would_merge(export: Export, branch: Branch) -> list[Node]:
         "nothing can be opened behind it; leave it open with continue_final_message, or add "
         "another message first"
     )
-    return when(same, [refuse("'message '", f"{last}.until", quoted(words))])
+    where = ["'message '", f"{last}.until"]
+    if "first-client" in export.rewrites or "has_client" in export.fields:
+        # The turn may be one that was added.
+        where = [f"('message ' ~ {last}.until if {last}.until is defined else 'conversation')"]
+    return when(same, [refuse(*where, quoted(words))])
 
 
 def _pattern_code(pattern: Pattern, values: dict[str, str]) -> str:

@@ -89,8 +89,8 @@ TS_PROPERTY = """\
         {%- if schema.oneOf is defined and schema.oneOf %}
             {{- ts_default(indent + '// ', schema, '\\n') + label + ':\\n' }}
             {%- for variant in schema.oneOf %}
-                {{- ts_variant(variant, indent, not loop.first or schema.description is not string) }}
-                {{- '\\n' }}
+                {%- set described = not loop.first or schema.description is not string %}
+                {{- ts_variant(variant, indent, described) + '\\n' }}
             {%- endfor %}
             {{- indent + ',\\n' }}
         {%- else %}
@@ -157,7 +157,8 @@ SIGNATURE = """\
     {%- endif %}
     {{- ' - ' + (function.description or '') + '\\n\\n' }}
     {%- for name, schema in properties | items %}
-        {{- ('    Args:\\n' if loop.first else '') + '        ' + name + '(' + py_type(schema) + '): ' }}
+        {{- '    Args:\\n' if loop.first else '' }}
+        {{- '        ' + name + '(' + py_type(schema) + '): ' }}
         {{- (schema.description or '') | trim }}
     {%- endfor %}
     {%- if function['return'] and function['return'].description %}
