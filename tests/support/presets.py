@@ -116,6 +116,8 @@ def handlebars(source: str, values: Mapping[str, str]) -> str:
             open_.append(bool(values.get(token[6:-2])))
         elif token == "{{/if}}":
             open_.pop()
+        elif token == "{{else}}":
+            open_[-1] = not open_[-1]
         elif all(open_):
             name = token[2:-2] if token.startswith("{{") else ""
             written.append(token if not name or name == "trim" else values.get(name, ""))

@@ -6,8 +6,9 @@ A tag strips the white space before it only where that is layout, so literal tex
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import NamedTuple
 
 
@@ -106,6 +107,34 @@ def quoted(text: str) -> str:
     """A string constant of Go."""
     # JSON's escapes are Go's too, surrogate pairs aside.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def common_end(first: Sequence[Node], second: Sequence[Node]) -> list[Node]:
+    """The nodes that both end with."""
+    pairs = zip(reversed(first), reversed(second), strict=False)
+    shared = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    return shared[::-1]
+
+
+def without(nodes: Sequence[Node], beginning: str) -> list[Node]:
+    """The nodes without the tags that begin so."""
+    found: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Line) and node.code.startswith(beginning):
+            continue
+        if isinstance(node, If):
+            found += when_all((test, without(inner, beginning)) for test, inner in node.branches)
+        elif isinstance(node, Range):
+            found.append(Range(node.head, tuple(without(node.nodes, beginning))))
+        else:
+            found.append(node)
+    return found
+
+
+def when_all(branches: Iterable[tuple[str, Sequence[Node]]]) -> list[Node]:
+    """Branches with their conditions, or nothing where none of them writes anything."""
+    made = tuple((test, tuple(nodes)) for test, nodes in branches)
+    return [If(made)] if any(nodes for _, nodes in made) else []
 
 
 def spaced(nodes: Sequence[Node]) -> list[Node]:

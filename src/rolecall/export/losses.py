@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.conversation import Author
 from rolecall.lost import GRAVITY, Lost
-from rolecall.pattern import Group, Slot, slots, walk
+from rolecall.pattern import GROUP_PARTS, Group, Pattern, Slot, slots, walk
 
 if TYPE_CHECKING:
     from rolecall.format import Format
@@ -105,8 +105,14 @@ def _changed(fmt: Format, title: str, carries: Collection[str]) -> Iterator[Lost
 
 
 def _reads_emptiness(fmt: Format) -> bool:
+    return any(_asks(pattern) for spec in _plain(fmt) for pattern in (spec.body, spec.gap))
+
+
+def _asks(pattern: Pattern) -> bool:
+    """Whether a pattern without calls, tools or reasoning asks if there is a content."""
     return any(
-        isinstance(node, Group) and node.slot == "content"
-        for spec in _plain(fmt)
-        for node in (*walk(spec.body), *walk(spec.gap))
+        node.slot == "content"
+        or ((node.slot not in GROUP_PARTS or node.negated) and _asks(node.nodes))
+        for node in pattern
+        if isinstance(node, Group)
     )

@@ -8,9 +8,8 @@ message of the assistant is one that the model continues.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall import strategies
@@ -23,10 +22,12 @@ from rolecall.export.go_template import (
     Range,
     Text,
     both,
+    common_end,
     either,
     spaced,
     text_of,
     when,
+    without,
 )
 from rolecall.pattern import DOCUMENT_TOKENS, Group, Literal, Pattern, Slot, walk
 from rolecall.turn import TurnSpec
@@ -490,34 +491,6 @@ class Compiler:
 def is_twin(first: Group, second: Group) -> bool:
     """Whether one of two groups is written exactly where the other is not."""
     return first.slot == second.slot and first.negated != second.negated
-
-
-def common_end(first: Sequence[Node], second: Sequence[Node]) -> list[Node]:
-    """The nodes that both end with."""
-    pairs = zip(reversed(first), reversed(second), strict=False)
-    shared = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
-    return shared[::-1]
-
-
-def without(nodes: Sequence[Node], beginning: str) -> list[Node]:
-    """The nodes without the tags that begin so."""
-    found: list[Node] = []
-    for node in nodes:
-        if isinstance(node, Line) and node.code.startswith(beginning):
-            continue
-        if isinstance(node, If):
-            found += when_all((test, without(inner, beginning)) for test, inner in node.branches)
-        elif isinstance(node, Range):
-            found.append(Range(node.head, tuple(without(node.nodes, beginning))))
-        else:
-            found.append(node)
-    return found
-
-
-def when_all(branches: Iterable[tuple[str, Sequence[Node]]]) -> list[Node]:
-    """Branches with their conditions, or nothing where none of them writes anything."""
-    made = tuple((test, tuple(nodes)) for test, nodes in branches)
-    return [If(made)] if any(nodes for _, nodes in made) else []
 
 
 def _inner(nodes: Sequence[Node]) -> list[Node]:

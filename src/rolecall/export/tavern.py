@@ -118,7 +118,7 @@ def export(
     }
     files = {"instruct.json": instruct, "context.json": context}
     notes = ["import instruct.json and context.json under Advanced Formatting, and choose both"]
-    if fmt.system.default:
+    if fmt.system.default and "empty" not in story:
         files["sysprompt.json"] = {
             "name": fmt.name,
             "content": fmt.system.default,
@@ -198,12 +198,13 @@ def _story(made: Frames) -> dict[str, str]:
         # What the header holds beyond the usual one ends the system prompt here.
         more = client.opens.removesuffix(usual.opens) if client.opens != usual.opens else ""
         more = more if client.opens.endswith(usual.opens) else ""
-        chain = "".join(f"{{{{#if {name}}}}}{{{{{name}}}}}\n{{{{/if}}}}" for name in FIELDS)
-        return {
-            "string": chain + "{{trim}}",
-            "prefix": owner.opens,
-            "suffix": owner.closes + more,
-        }
+        default = _default(made, owner, client)
+        fields = {name: f"{{{{#if {name}}}}}{{{{{name}}}}}\n{{{{/if}}}}" for name in FIELDS}
+        story = {"prefix": owner.opens, "suffix": owner.closes + more}
+        if default:
+            fields["system"] = f"{{{{#if system}}}}{{{{system}}}}{{{{else}}}}{default}{{{{/if}}}}\n"
+            story["empty"] = story["prefix"] + default + story["suffix"]
+        return {"string": "".join(fields.values()) + "{{trim}}", **story}
     first = made.turn(0, "client")
     assert first is not None
     before, behind = "", "\n\n"
@@ -223,6 +224,17 @@ def _story(made: Frames) -> dict[str, str]:
         "opens": first.opens + before,
         "closes": behind,
     }
+
+
+def _default(made: Frames, owner: Around, client: Around) -> str:
+    """The system prompt that the format writes where there is none, if it is text and no more."""
+    first = made.turn(0, "client")
+    closes = owner.closes + client.opens
+    opens = "" if first is None else first.opens
+    if not opens.startswith(owner.opens) or not opens.endswith(closes):
+        return ""
+    default = opens[len(owner.opens) : len(opens) - len(closes)]
+    return "" if MACROS.search(default) or default != default.strip("\n") else default
 
 
 def declared(made: Frames) -> tuple[list[Difference], list[Lost]]:
