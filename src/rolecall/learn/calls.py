@@ -31,6 +31,7 @@ from rolecall.learn.model import (
     wire_message,
 )
 from rolecall.learn.probe import Prober
+from rolecall.learn.settle import settle
 from rolecall.learn.spots import Needle, Wire, Written, frame, located, message_field, read, tokens
 from rolecall.pattern import dump_json
 from rolecall.template.trace import Trace
@@ -90,7 +91,7 @@ def calls(prober: Prober, draft: Draft) -> None:
     draft.known.setdefault("holds", {})["content with calls"] = holds(seen, "content")
     draft.known["observations"] = seen
     draft.known["call_rule"] = rule
-    draft.known.setdefault("claims", set()).add("calls")
+    settle(prober, draft, "calls")
 
 
 def call_form(prober: Prober) -> CallForm:

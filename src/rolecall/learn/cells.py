@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -113,7 +113,9 @@ def _order(row: tuple[Key, Cell]) -> tuple[int, list[str]]:
 
 
 def _cost(source: str) -> tuple[int, int]:
-    return len(source) + 4 * source.count("?"), source.count("?")
+    # Content in a group of its own is read where there is none.
+    own = len(re.findall(r"\{content\?(?:[^{}]|\{\w+\?)*\{content[|}]", source))
+    return len(source) + 4 * source.count("?") + 20 * own, source.count("?")
 
 
 class _Fit:
@@ -124,7 +126,7 @@ class _Fit:
         self.best = cache(self._best)
 
     def _best(self, rows: Rows, grouped: bool) -> str | None:
-        found: list[str] = []
+        found = [made for name in self._order for made in self._added(rows, name, grouped)]
         for skips in ((False, False), (True, False), (False, True), (True, True)):
             before, middle, after = _stripped(rows, *skips)
             inner = self._middle(middle)
@@ -132,6 +134,23 @@ class _Fit:
                 source = spelled(before, grouped=grouped) + inner + spelled(after, grouped=grouped)
                 found.append(source)
         return min(found, key=_cost, default=None)
+
+    def _added(self, rows: Rows, name: str, grouped: bool) -> Iterator[str]:
+        """A pattern where a slot that is filled adds to what is written where it is empty."""
+        cells = dict(rows)
+        pairs = [(key, cells.get(key - {name})) for key in cells if name in key]
+        if not pairs:
+            return
+        rest = tuple(row for row in rows if name not in row[0])
+        more: list[tuple[Key, Cell]] = []
+        for key, bare in pairs:
+            cell = cells[key]
+            if bare is None or cell[: len(bare)] != bare:
+                return
+            more.append((key, cell[len(bare) :]))
+        inner, first = self.best(tuple(more), True), self.best(rest, grouped)
+        if inner is not None and first is not None:
+            yield first + (inner if _is_slot(inner, name) else group(name, inner))
 
     def _middle(self, rows: Rows) -> str | None:
         """A pattern for cells that share neither beginning nor end."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from rolecall.learn import chats
 from rolecall.learn.draft import Draft
@@ -15,7 +15,7 @@ from rolecall.template.layout import REASONING_FIELDS
 
 Wire = dict[str, Any]
 
-KINDS = ("tools", "calls", "reasoning")
+KINDS = ("tools", "calls", "results", "reasoning")
 """What conversations may hold beside the messages of plain ones; calls come with results."""
 
 NAMES = ("get_weather", "next_tide", "ring-bell", "x", "Search.v2", "lookup_2", "naMe")
@@ -44,8 +44,12 @@ class Domain:
     """Whether a message that makes calls may say something too."""
     thoughts_with_calls: bool = True
     """Whether a message that makes calls may hold reasoning."""
+    tools: bool = False
+    """Whether tools are given, where the kind does not say so by itself."""
     without: frozenset[str] = frozenset()
     """Names of `RESTRICTIONS`: what is left out."""
+    plain_words: bool = False
+    """Whether texts are words that no template knows."""
 
     @classmethod
     def of(cls, draft: Draft, plain: chats.Plain) -> Domain:
@@ -66,41 +70,13 @@ class Domain:
             "results" in claims,
             holds.get("content with calls", True),
             holds.get("reasoning with calls", True),
+            "tools" in claims,
         )
-
-    def narrower(self) -> Iterator[Domain]:
-        """The same domain with one thing more left out, for each thing that can be."""
-        for name in RESTRICTIONS:
-            if name not in self.without:
-                yield replace(self, without=self.without | {name})
 
     @property
     def limits(self) -> tuple[str, ...]:
         """What is left out, one sentence each."""
-        return tuple(RESTRICTIONS[name] for name in RESTRICTIONS if name in self.without)
-
-
-RESTRICTIONS: Mapping[str, str] = {
-    "blank results": "Results of tools are never empty or white space alone.",
-    "result ends": "Results of tools neither begin nor end with white space.",
-    "json results": "Results of tools are no JSON.",
-    "blank beside calls": "Beside calls a message says nothing, or more than white space.",
-    "blank thoughts": "Reasoning is never white space alone.",
-    "thought ends": "Reasoning neither begins nor ends with white space.",
-    "silent thoughts": "A message with reasoning says something too.",
-    "thoughts": "Reasoning holds none of the template's own words.",
-    "empty arguments": "Calls have arguments.",
-    "odd arguments": "Arguments are strings and whole numbers, and hold no quotes.",
-    "odd schemas": "Schemas hold no characters that JSON escapes.",
-    "bare schemas": "Schemas have a description and parameters.",
-    "further fields": "Schemas have no fields beside name, description and parameters.",
-    "calls without tools": "Where tools are called they are given.",
-    "tools without system": "Tools come with a system prompt.",
-    "tools with system": "Tools come without a system prompt.",
-    "unanswered calls": "Calls have their results, also at the end.",
-    "contents": "Contents hold none of the template's own words.",
-}
-"""What may be left out of a domain, and the sentence that says so."""
+        return tuple(one.sentence for name, one in RESTRICTIONS.items() if name in self.without)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +109,13 @@ def conversation(rng: random.Random, domain: Domain, kind: str) -> Case:
     Args:
         rng: Where chance comes from.
         domain: What it may hold.
-        kind: What it shows: ``tools``, ``calls`` or ``reasoning``.
+        kind: What it shows, one of `KINDS`.
     """
-    return _Maker(rng, domain, kind).case()
+    for _ in range(400):
+        case = _Maker(rng, domain, kind).case()
+        if not any(RESTRICTIONS[name].holds(case) for name in domain.without):
+            break
+    return case
 
 
 def maker(domain: Domain, kind: str) -> Callable[[random.Random], Case]:
@@ -143,8 +123,170 @@ def maker(domain: Domain, kind: str) -> Callable[[random.Random], Case]:
     return lambda rng: conversation(rng, domain, kind)
 
 
+class Restriction(NamedTuple):
+    """Something that conversations need not hold."""
+
+    sentence: str
+    holds: Callable[[Case], bool]
+    """Whether a conversation holds it."""
+
+
+def _of(role: str, key: str = "content") -> Callable[[Case], list[str]]:
+    return lambda case: [
+        str(message[key]) for message in case.messages if message["role"] == role and key in message
+    ]
+
+
+_results, _systems = _of("tool"), _of("system")
+_thoughts = _of("assistant", "reasoning_content")
+
+
+def _arguments(case: Case) -> list[Wire]:
+    return [
+        call["function"]["arguments"]
+        for message in case.messages
+        for call in message.get("tool_calls", ())
+    ]
+
+
+def _tools(case: Case) -> list[Wire]:
+    return [tool["function"] for tool in case.arguments.get("tools", ())]
+
+
+def _is_odd(value: object) -> bool:
+    """Whether JSON is more than strings and whole numbers, or holds what JSON escapes."""
+    if isinstance(value, dict):
+        return any(_is_odd(x) for x in cast("Wire", value).items())
+    if isinstance(value, tuple):
+        return any(_is_odd(x) for x in cast("tuple[object, ...]", value))
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False) != f'"{value}"' or value != value.strip()
+    return not isinstance(value, int) or isinstance(value, bool)
+
+
+def _escapes(value: object) -> bool:
+    """Whether JSON has to escape anything."""
+    return "\\" in json.dumps(value, ensure_ascii=False)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _unanswered(case: Case) -> bool:
+    return any(
+        "tool_calls" in message and (after is None or after["role"] != "tool")
+        for message, after in zip(case.messages, [*case.messages[1:], None], strict=True)
+    )
+
+
+def _calls(case: Case) -> list[Wire]:
+    return [message for message in case.messages if "tool_calls" in message]
+
+
+RESTRICTIONS: Mapping[str, Restriction] = {
+    "blank results": Restriction(
+        "Results of tools are never empty or white space alone.",
+        lambda case: any(not text.strip() for text in _results(case)),
+    ),
+    "result ends": Restriction(
+        "Results of tools neither begin nor end with white space.",
+        lambda case: any(text != text.strip() for text in _results(case)),
+    ),
+    "json results": Restriction(
+        "Results of tools are no JSON.", lambda case: any(map(_is_json, _results(case)))
+    ),
+    "blank beside calls": Restriction(
+        "Beside calls a message says nothing, or more than white space.",
+        lambda case: any(m["content"] and not m["content"].strip() for m in _calls(case)),
+    ),
+    "blank thoughts": Restriction(
+        "Reasoning is never white space alone.",
+        lambda case: any(not text.strip() for text in _thoughts(case)),
+    ),
+    "thought ends": Restriction(
+        "Reasoning neither begins nor ends with white space.",
+        lambda case: any(text != text.strip() for text in _thoughts(case)),
+    ),
+    "silent thoughts": Restriction(
+        "A message with reasoning says something too.",
+        lambda case: any(
+            "reasoning_content" in m and not m["content"].strip() for m in case.messages
+        ),
+    ),
+    "odd thoughts": Restriction(
+        "Reasoning holds none of the template's own words, and no tokens.",
+        lambda case: any(not set(text.split()) <= set(PLAIN) for text in _thoughts(case)),
+    ),
+    "empty system": Restriction(
+        "A system prompt that comes with tools says something.",
+        lambda case: bool(_tools(case)) and any(not text for text in _systems(case)),
+    ),
+    "blank system": Restriction(
+        "A system prompt that comes with tools is no white space alone.",
+        lambda case: bool(_tools(case)) and any(not text.strip() for text in _systems(case)),
+    ),
+    "empty arguments": Restriction(
+        "Calls have arguments.", lambda case: any(not given for given in _arguments(case))
+    ),
+    "escaped arguments": Restriction(
+        "The arguments of calls hold nothing that JSON escapes.",
+        lambda case: any(map(_escapes, _arguments(case))),
+    ),
+    "odd arguments": Restriction(
+        "Arguments of calls are strings and whole numbers, and hold nothing that JSON escapes.",
+        lambda case: any(map(_is_odd, _arguments(case))),
+    ),
+    "odd schemas": Restriction(
+        "Tool schemas hold nothing that JSON escapes.",
+        lambda case: any(map(_escapes, _tools(case))),
+    ),
+    "bare schemas": Restriction(
+        "Tool schemas have a description and parameters.",
+        lambda case: any(not {"description", "parameters"} <= tool.keys() for tool in _tools(case)),
+    ),
+    "further fields": Restriction(
+        "Tool schemas have no fields beside name, description and parameters.",
+        lambda case: any("strict" in tool for tool in _tools(case)),
+    ),
+    "calls without tools": Restriction(
+        "Where tools are called they are given.",
+        lambda case: bool(_calls(case)) and not _tools(case),
+    ),
+    "tools without system": Restriction(
+        "Tools come with a system prompt.",
+        lambda case: bool(_tools(case)) and not _systems(case),
+    ),
+    "tools with system": Restriction(
+        "Tools come without a system prompt.",
+        lambda case: bool(_tools(case)) and bool(_systems(case)),
+    ),
+    "tools without calls": Restriction(
+        "Where tools are given they are called.",
+        lambda case: bool(_tools(case)) and not _calls(case),
+    ),
+    "unanswered calls": Restriction("Calls have their results, also at the end.", _unanswered),
+    "words beside calls": Restriction(
+        "A message that makes calls says nothing else.",
+        lambda case: any(m["content"] for m in _calls(case)),
+    ),
+    "several calls": Restriction(
+        "A message makes one call.",
+        lambda case: any(len(m["tool_calls"]) > 1 for m in _calls(case)),
+    ),
+}
+"""What may be left out of a domain."""
+
+PLAIN = ("fog", "lamp", "harbour", "word", "nineteen")
+"""Words that no template knows."""
+
+
 def settled(
-    domain: Domain, kind: str, fails: Callable[[Case], bool], *, seed: str, count: int = 60
+    domain: Domain, kind: str, fails: Callable[[Case], bool], *, seed: str, count: int = 120
 ) -> Domain | None:
     """The domain with as little left out as it takes for no conversation to fail, or None.
 
@@ -155,19 +297,49 @@ def settled(
         seed: Tells the random conversations.
         count: How many conversations a domain is tried on.
     """
-    for _ in range(6):
-        if not _failures(domain, kind, fails, seed, count):
-            return domain
-        tried = [(_failures(other, kind, fails, seed, count), other) for other in domain.narrower()]
-        domain = min(tried, key=lambda pair: pair[0])[1]
-    return None if _failures(domain, kind, fails, seed, count) else domain
-
-
-def _failures(
-    domain: Domain, kind: str, fails: Callable[[Case], bool], seed: str, count: int
-) -> int:
     rng = random.Random(seed)
-    return sum(fails(conversation(rng, domain, kind)) for _ in range(count))
+    for _ in range(5):
+        bad: list[Case] = []
+        good: list[Case] = []
+        for _ in range(count):
+            case = conversation(rng, domain, kind)
+            (bad if fails(case) else good).append(case)
+            if len(bad) == 24:
+                break
+        if not bad:
+            return domain
+        left_out = set(domain.without)
+        while bad:
+            ranked = [
+                (
+                    sum(map(rule.holds, bad)) / len(bad)
+                    - sum(map(rule.holds, good)) / max(len(good), 1),
+                    name,
+                )
+                for name, rule in RESTRICTIONS.items()
+                if name not in left_out and any(map(rule.holds, bad))
+            ]
+            if not ranked:
+                return None
+            chosen = max(ranked)[1]
+            left_out.add(chosen)
+            bad = [case for case in bad if not RESTRICTIONS[chosen].holds(case)]
+            good = [case for case in good if not RESTRICTIONS[chosen].holds(case)]
+            if not good and bad:
+                return None
+        if len(left_out) > MOST:
+            return None
+        domain = replace(domain, without=frozenset(left_out))
+    return None
+
+
+def _share(rule: Restriction, cases: Sequence[Case]) -> float:
+    """How many of some conversations hold something."""
+    return sum(map(rule.holds, cases)) / max(len(cases), 1)
+
+
+MOST = 5
+"""So many things may be left out of a domain, or it is none."""
 
 
 class _Maker:
@@ -178,11 +350,9 @@ class _Maker:
         self.domain = domain
         self.kind = kind
         self.without = domain.without
-        self.calls = kind == "calls" or (kind == "reasoning" and domain.calls)
+        self.calls = kind in ("calls", "results") or (kind == "reasoning" and domain.calls)
         self.reasoning = kind == "reasoning"
         self.plain = domain.plain
-        if "contents" in self.without:
-            self.plain = replace(self.plain, constants=(), excluded={})
         self.used = 0
 
     def maybe(self, chance: float) -> bool:
@@ -190,7 +360,8 @@ class _Maker:
 
     def case(self) -> Case:
         tools: list[Wire] | None = None
-        if self.kind == "tools" or self.maybe(0.5) or "calls without tools" in self.without:
+        wanted = self.kind == "tools" or "calls without tools" in self.without
+        if wanted or (self.domain.tools and self.maybe(0.5)):
             tools = [self.tool() for _ in range(self.rng.choice((1, 1, 2, 3)))]
         messages: list[Wire] = []
         for number in range(rounds := self.rng.choice((1, 1, 2, 2, 3))):
@@ -214,6 +385,8 @@ class _Maker:
         return Case(messages, arguments, self.domain.form)
 
     def text(self, letter: str) -> str:
+        if self.domain.plain_words:
+            return " ".join(self.rng.choices(PLAIN, k=self.rng.randint(1, 3)))
         return chats.text(self.rng, self.plain, letter)
 
     def round(self, *, last: bool) -> list[Wire]:
@@ -245,26 +418,19 @@ class _Maker:
         allowed = self.domain.thoughts_with_calls or "tool_calls" not in message
         if not self.reasoning or not allowed or not self.maybe(0.6):
             return message
-        plain = self.plain
-        if "thoughts" in self.without:
-            plain = replace(plain, constants=())
         thought = ""
         while not thought:
-            thought = chats.text(self.rng, plain, "A")
-            if "thought ends" in self.without or (
-                "blank thoughts" in self.without and not thought.strip()
-            ):
+            thought = self.text("A")
+            if "thought ends" in self.without:
                 thought = thought.strip()
-        if "silent thoughts" in self.without and not message["content"].strip():
-            message["content"] = "word"
+        if "odd thoughts" in self.without:
+            thought = " ".join(self.rng.choices(PLAIN, k=3))
         return message | {"reasoning_content": thought}
 
     def caller(self, count: int) -> Wire:
         content = ""
         if self.domain.beside and self.maybe(0.5):
             content = self.text("A")
-            if "blank beside calls" in self.without and not content.strip():
-                content = ""
         made = [
             {
                 "id": self.call_id(),
@@ -281,16 +447,17 @@ class _Maker:
 
     def result(self, call: Wire) -> Wire:
         content = self.rng.choice(RESULTS) if self.maybe(0.2) else self.text("U")
-        if "json results" in self.without and _is_json(content):
-            content = "fog"
+        if self.domain.plain_words:
+            return self.answer(call, self.text("U"))
         if self.maybe(0.1):
             content = self.rng.choice(("", " ", "\n"))
         if self.maybe(0.3):
             content = f"{self.rng.choice(chats.ENDS)}{content}{self.rng.choice(chats.ENDS)}"
         if "result ends" in self.without:
             content = content.strip()
-        if "blank results" in self.without and not content.strip():
-            content = "done"
+        return self.answer(call, content)
+
+    def answer(self, call: Wire, content: str) -> Wire:
         return {
             "role": "tool",
             "content": content,
@@ -320,10 +487,10 @@ class _Maker:
             case "object":
                 return {key: self.value(depth - 1) for key in self.rng.sample(KEYS, 2)}
             case _:
-                return self.rng.choice(STRINGS)
+                return self.rng.choice(PLAIN if self.domain.plain_words else STRINGS)
 
     def words(self) -> str:
-        if "odd schemas" in self.without:
+        if "odd schemas" in self.without or self.domain.plain_words:
             return self.rng.choice(("The weather.", "Name of the city", "größer"))
         return self.rng.choice((*STRINGS[1:], "The weather at a place, now."))
 
@@ -356,11 +523,3 @@ class _Maker:
         if self.maybe(0.1) and "odd schemas" not in self.without:
             made["default"] = self.rng.choice((None, True, 2, 1.5, "x"))
         return made
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True

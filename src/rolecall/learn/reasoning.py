@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import chain, combinations
 from typing import Any
@@ -25,7 +26,9 @@ from rolecall.learn.model import (
     wire_message,
 )
 from rolecall.learn.probe import Prober
+from rolecall.learn.settle import settle
 from rolecall.learn.spots import tokens
+from rolecall.schema import TURN_SLOTS
 from rolecall.template.trace import Trace
 
 
@@ -58,7 +61,7 @@ def reasoning(prober: Prober, draft: Draft) -> None:
     set_body(draft, body.pattern)
     for cell in body.cells.values():
         tokens(prober, draft, cell)
-    draft.known.setdefault("claims", set()).add("reasoning")
+    settle(prober, draft, "reasoning")
 
 
 def _holds(cell: Cell) -> bool:
@@ -130,13 +133,15 @@ def _variables(prober: Prober) -> list[str]:
         _plain(prober.template.jinja)
     )
     found: set[str] = meta.find_undeclared_variables(tree)
-    return sorted(found - {"messages", "tools", "bos_token", "eos_token", "add_generation_prompt"})
+    found = {name for name in found if re.fullmatch(r"[a-z][a-z0-9_]*", name)}
+    return sorted(
+        found
+        - {*TURN_SLOTS, "messages", "tools", "bos_token", "eos_token", "add_generation_prompt"}
+    )
 
 
 def _plain(jinja: str) -> str:
     """The template without the block that only transformers knows."""
-    import re
-
     return re.sub(r"\{%[-+]?\s*(end)?generation\s*[-+]?%\}", "", jinja)
 
 

@@ -20,6 +20,7 @@ from rolecall.learn.cells import (
 from rolecall.learn.draft import Draft, Inexpressible, Tables
 from rolecall.learn.model import CallForm, wire_message
 from rolecall.learn.probe import Prober
+from rolecall.learn.settle import settle
 from rolecall.learn.spots import PADS, Needle, Wire, Written, read, tokens
 from rolecall.pattern import dump_json
 from rolecall.template.trace import Trace
@@ -65,7 +66,7 @@ def results(prober: Prober, draft: Draft) -> None:
     draft.turn("tool").update(turn)
     _order(draft)
     _after_results(prober, draft)
-    draft.known.setdefault("claims", set()).add("results")
+    settle(prober, draft, "results")
 
 
 def _loop(prober: Prober, draft: Draft, count: int, before: str = "", after: str = "") -> Loop:

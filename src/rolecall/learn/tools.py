@@ -27,6 +27,7 @@ from rolecall.learn.cells import (
 from rolecall.learn.draft import Draft, Inexpressible, group
 from rolecall.learn.model import wire_message
 from rolecall.learn.probe import Prober
+from rolecall.learn.settle import settle
 from rolecall.learn.spots import (
     PADS,
     Known,
@@ -106,6 +107,7 @@ def tools(prober: Prober, draft: Draft) -> None:
         try:
             place(prober, tried, spelling)
             _check(prober, draft, tried)
+            settle(prober, tried, "tools")
         except Inexpressible as error:
             problems.append(f"{error}")
             continue
@@ -113,8 +115,6 @@ def tools(prober: Prober, draft: Draft) -> None:
             problems.append(f"the format file would not load: {error}")
             continue
         draft.tables, draft.known = tried.tables, tried.known
-        draft.known["spelling"] = spelling
-        draft.known.setdefault("claims", set()).add("tools")
         return
     raise Inexpressible("; ".join(dict.fromkeys(problems)))
 
