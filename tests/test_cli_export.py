@@ -10,6 +10,7 @@ import pytest
 
 import rolecall as rc
 from rolecall.export import TARGETS
+from tests.support.assets import tokenizer_file
 from tests.support.commandline import Run, run
 
 FILES = [name for name, target in TARGETS.items() if not target.folder]
@@ -120,6 +121,7 @@ def test_what_cannot_be_written_is_an_error_and_leaves_nothing(rolecall: Run) ->
         (("chatml", "--to", "ollama", "--model", "a b"), "is one word"),
         (("qwen3", "--to", "jinja", "--option", "enable_thinking=false"), "as an argument"),
         (("chatml", "--to", "tokenizer-config", "--model", "."), "writes a folder; say which"),
+        (("chatml", "--to", "tokenizer-config", "--model", ".", "-o", "-"), "writes a folder"),
         (("chatml", "--to", "tokenizer-config", "-o", "out"), "give model"),
         (("chatml", "--to", "kobold", "--fail-on", "loud"), "--fail-on: found 'loud'"),
         (("chatml",), "missing option '--to'"),
@@ -162,6 +164,24 @@ def test_roles_and_options_reach_the_target(rolecall: Run) -> None:
     marked = rolecall("export", "chatml", "--to", "jinja", "--generation-markers")
     plain = rolecall("export", "chatml", "--to", "jinja")
     assert (b"{%- generation" in marked.out, b"{%- generation" in plain.out) == (True, False)
+
+
+def test_a_model_s_folder_gets_the_tokens_and_the_template(rolecall: Run) -> None:
+    model = str(tokenizer_file("qwen3").parent)
+    arguments = ("export", "llama-3", "--to", "tokenizer-config", "--model", model, "-o", "out")
+    done = rolecall(*arguments, "--json", "--no-reserved", "--rows", "mean")
+    assert done.status == 0
+    assert done.json["folder"] == "out"
+    assert (done.json["files"], done.json["target"]) == ({}, "tokenizer-config")
+    added = json.loads(Path("out/tokenizer.json").read_text("utf-8"))["added_tokens"]
+    assert {"<|eot_id|>", "<|start_header_id|>"} <= {token["content"] for token in added}
+    assert Path("out/chat_template.jinja").read_text("utf-8") == rc.format("llama-3").to_jinja()
+    again = rolecall(*arguments)
+    assert (again.status, again.out) == (2, b"")
+    assert "--force" in again.err
+    assert rolecall(*arguments, "--force").status == 0
+    both = rolecall(*arguments, "--force", "--map", "a=b", "--reserved")
+    assert "--map and --reserved: give only one of them" in both.err
 
 
 def test_a_format_file_of_one_s_own_is_exported(rolecall: Run) -> None:

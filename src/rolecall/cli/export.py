@@ -128,7 +128,7 @@ def command(
             "--fail-on",
             metavar="LEVEL",
             help="Write nothing and exit with 1 if something of this level cannot be carried: "
-            "note, warning or error.",
+            "note, warning or error. (A model's folder is written all the same.)",
         ),
     ] = None,
     as_json: Annotated[
@@ -231,7 +231,7 @@ def _read_folder(arguments: dict[str, Any]) -> None:
         if "reserved" in arguments:
             raise InputError("--map and --reserved: give only one of them")
         arguments["reserved"] = read_mapping(mapping)
-    if "output" not in arguments:
+    if arguments.get("output", "-") == "-":
         raise InputError("-o: tokenizer-config writes a folder; say which")
 
 
