@@ -46,7 +46,7 @@ def command(
             "--allow",
             metavar="A,B,C",
             help="Repair this too, though models are mostly not trained on it: names, whitespace, "
-            "markers.",
+            "markers, no-markers.",
         ),
     ] = None,
     diff_only: Annotated[

@@ -32,7 +32,7 @@ def rows(syntax: Syntax) -> Iterator[list[Piece]]:
         for statement in statements:
             if isinstance(statement, nodes.Output):
                 for node in statement.nodes:
-                    row += _pieces(syntax, node, alone=True)
+                    row += pieces(syntax, node, alone=True)
             elif not isinstance(statement, nodes.Assign):
                 if row:
                     yield row
@@ -40,19 +40,20 @@ def rows(syntax: Syntax) -> Iterator[list[Piece]]:
         if row:
             yield row
     for assign in syntax.find(nodes.Assign):
-        yield _pieces(syntax, assign.node, alone=True)
+        yield pieces(syntax, assign.node, alone=True)
     for choice in syntax.find(nodes.CondExpr):
         for way in (choice.expr1, choice.expr2):
             if way is not None:
-                yield _pieces(syntax, way, alone=False)
+                yield pieces(syntax, way, alone=False)
 
 
-def _pieces(syntax: Syntax, node: nodes.Node, alone: bool) -> list[Piece]:
+def pieces(syntax: Syntax, node: nodes.Node, alone: bool = True) -> list[Piece]:
+    """The pieces of an expression, those that are joined by ``+`` or ``~`` each for itself."""
     if isinstance(node, nodes.Add):
-        left = _pieces(syntax, node.left, alone=False)
-        return left + _pieces(syntax, node.right, alone=False)
+        left = pieces(syntax, node.left, alone=False)
+        return left + pieces(syntax, node.right, alone=False)
     if isinstance(node, nodes.Concat):
-        return [piece for one in node.nodes for piece in _pieces(syntax, one, alone=False)]
+        return [piece for one in node.nodes for piece in pieces(syntax, one, alone=False)]
     place = syntax.inner(node) if isinstance(node, nodes.Const) else syntax.place(node)
     if place is None:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rolecall.audit.outcome import Outcome
+from rolecall.errors import TemplateRaised
 
 SYSTEM_WORDS = ("sys", "developer")
 """What stands in the header of a system message, whatever a format calls it."""
@@ -28,6 +29,19 @@ def lost(outcome: Outcome, *roles: str) -> list[int]:
 def arrived(old: Outcome, new: Outcome, *roles: str) -> list[int]:
     """The messages that were lost and now are there."""
     return [index for index in lost(old, *roles) if new.ok and new.reached(index)]
+
+
+def same(old: Outcome, new: Outcome) -> bool:
+    """Whether a conversation comes out as it did.
+
+    Where both fail without meaning to, as a list that is added to a string does, the words of the
+    failure are Python's own and may differ.
+    """
+    if old.ok or new.ok:
+        return old.ok and new.ok and old.text == new.text
+    if any(isinstance(one.error, TemplateRaised) and one.error.by_template for one in (old, new)):
+        return old.reason == new.reason
+    return True
 
 
 def harm(old: Outcome, new: Outcome) -> str | None:

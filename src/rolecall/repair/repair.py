@@ -75,7 +75,8 @@ def repair(
         template: Name of one of several templates that the source holds; otherwise ``default``.
         rules: Names of the rules whose findings are to be repaired; otherwise all that can be.
         allow: What else may be repaired, though it changes what a model was trained on or needs
-            an engine that knows it: ``names``, ``whitespace``, ``markers``.
+            an engine that knows it: ``names``; ``whitespace``; ``markers`` for transformers'
+            ``{% generation %}``, or ``no-markers`` to be without for other engines.
         progress: Is told in a few words what is being done.
 
     Raises:
@@ -85,7 +86,7 @@ def repair(
     """
     from rolecall.audit import STAND_INS
     from rolecall.audit.rules import known
-    from rolecall.repair.edits import kinds, of_rule, opt_ins
+    from rolecall.repair.edits import kinds, of_rule, opt_ins, own_rules
     from rolecall.repair.search import Search, prove
     from rolecall.repair.trial import Trial
     from rolecall.template.source import DEFAULT, read_source
@@ -98,7 +99,9 @@ def repair(
                 f"nothing is called {one!r}{nearest(one, opt_ins())}; what can be allowed is: "
                 f"{', '.join(opt_ins())}"
             )
-    wanted = None if rules is None else {known(name) for name in rules}
+    wanted = (
+        None if rules is None else {name if name in own_rules() else known(name) for name in rules}
+    )
     for name in sorted(wanted or ()):
         if not of_rule(name, allowed):
             raise OptionError(_cannot(name))
@@ -116,7 +119,7 @@ def repair(
     repaired = {rule for kind in kinds().values() for rule in kind.rules}
     asked = [
         finding
-        for finding in before.audit()
+        for finding in (*before.audit(), *(one for x in own_rules() for one in before.findings(x)))
         if (wanted is None and finding.rule in repaired) or finding.rule in (wanted or ())
         if of_rule(finding.rule, allowed)
     ]

@@ -17,7 +17,7 @@ from rolecall.errors import TemplateError
 from rolecall.repair.conversations import conversations
 from rolecall.repair.edit import Candidate
 from rolecall.repair.edits import Kind, Like, of_rule
-from rolecall.repair.judge import arrived, harm, labelled, lost
+from rolecall.repair.judge import arrived, harm, labelled, lost, same
 from rolecall.repair.proof import Change, Proof, Step, Unrepaired
 from rolecall.repair.trial import Trial, worse
 
@@ -129,7 +129,7 @@ class Search:
         """What comes out otherwise and should not; None for nothing."""
         for conversation in tried:
             old, new = self.trial.outcome(conversation), made.outcome(conversation)
-            if old.text == new.text and old.reason == new.reason:
+            if same(old, new):
                 continue
             if not concerned(kind, self.trial, made, conversation):
                 return "conversations change that the finding is not about"
@@ -149,7 +149,7 @@ def prove(before: Trial, after: Trial, search: Search) -> Proof | str:
         if number % 50 == 0:
             search.progress(f"comparing: conversation {number} of {len(tried)}")
         old, new = before.outcome(conversation), after.outcome(conversation)
-        if old.text == new.text and old.reason == new.reason:
+        if same(old, new):
             refused += not old.ok
             continue
         rules = tuple(

@@ -15,6 +15,7 @@ from rolecall.audit.outcome import Outcome, conversation_key
 from rolecall.audit.probe import Probe
 from rolecall.audit.rules import rules
 from rolecall.errors import TemplateError, TemplateLimit
+from rolecall.repair.edits import own_rules
 from rolecall.repair.syntax import Syntax, read
 from rolecall.template.limits import Limits
 from rolecall.template.source import Source
@@ -75,7 +76,11 @@ class Trial:
     def findings(self, rule: str) -> list[Finding]:
         """What one rule reports. A rule that fails reports nothing."""
         if rule not in self._findings:
-            asked = rules()[rule]
+            asked = rules().get(rule)
+            if asked is None:
+                # Something of repair's own, which no audit reports.
+                self._findings[rule] = own_rules()[rule](self)
+                return self._findings[rule]
             found: list[Finding] = []
             try:
                 if asked.unrendered or self.probe.renders:
@@ -132,12 +137,15 @@ def worse(
         after: As it would be.
         repaired: The finding that is repaired. Another one of the same rule may come out from
             behind it, if there are no more of them and none is graver.
-        trades: Rules that may have a lighter finding instead, which says what the repair is.
+        trades: Rules that may have a lighter finding instead, which says what the repair is, or
+            any where what is repaired is a note.
     """
     for rule in rules():
         had, has = before.findings(rule), after.findings(rule)
         if rule in trades and all(
-            SEVERITIES.index(one.severity) > SEVERITIES.index(repaired.severity) for one in has
+            repaired.severity == "note"
+            or SEVERITIES.index(one.severity) > SEVERITIES.index(repaired.severity)
+            for one in has
         ):
             continue
         if len(has) > len(had):

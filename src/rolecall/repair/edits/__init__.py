@@ -7,6 +7,7 @@ A class is a module with
 - ``propose(trial, finding)``: candidates, each a change of the text that may repair the finding;
 - ``concerns(old, new)``: whether a conversation is one that the finding is about, so that its
   output may change. Every other one has to come out as before, byte for byte;
+- ``find(trial)``, where its rule is none of the audit's: what is to be repaired;
 - ``like(conversation)``, where it has one: another conversation, as which it has to be written now;
 - ``TRADES``, where it has any: rules that may have a lighter finding in place of the repaired one,
   because it says what the repair does on purpose;
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rolecall.repair.trial import Trial
 
 
+Find = Callable[["Trial"], "list[Finding]"]
 Like = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
@@ -45,6 +47,7 @@ class Kind:
     why: str
     trades: tuple[str, ...]
     like: Like | None
+    find: Find | None
 
 
 @cache
@@ -63,6 +66,7 @@ def kinds() -> dict[str, Kind]:
             module.WHY,
             getattr(module, "TRADES", ()),
             getattr(module, "like", None),
+            getattr(module, "find", None),
         )
     return found
 
@@ -74,6 +78,13 @@ def of_rule(rule: str, allow: frozenset[str]) -> list[Kind]:
         for kind in kinds().values()
         if rule in kind.rules and (not kind.opt_in or kind.opt_in in allow)
     ]
+
+
+def own_rules() -> dict[str, Find]:
+    """What is repaired though no audit reports it, by name."""
+    return {
+        rule: kind.find for kind in kinds().values() if kind.find is not None for rule in kind.rules
+    }
 
 
 def opt_ins() -> list[str]:
