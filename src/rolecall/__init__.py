@@ -20,6 +20,7 @@ from rolecall.errors import (
 )
 from rolecall.format import Format, formats
 from rolecall.format import load_format as format
+from rolecall.learn import learn
 from rolecall.lost import Lost
 from rolecall.render import ANY, Rendering
 from rolecall.repair import repair
@@ -53,6 +54,7 @@ __all__ = [
     "audit",
     "format",
     "formats",
+    "learn",
     "load",
     "repair",
     "template",

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from rolecall import __version__
-from rolecall.cli import audit, card, compare, export, formats, parse, render, repair
+from rolecall.cli import audit, card, compare, export, formats, learn, parse, render, repair
 from rolecall.cli.screen import Output, one_line
 from rolecall.errors import (
     LossError,
@@ -56,6 +56,7 @@ app.command("parse")(parse.command)
 app.command("compare")(compare.command)
 app.command("audit")(audit.command)
 app.command("repair")(repair.command)
+app.command("learn")(learn.command)
 app.command("export")(export.command)
 app.command("card")(card.command)
 

@@ -51,7 +51,6 @@ class Plain:
     lengths: tuple[int, ...] = ()
     """Numbers that the template compares with."""
 
-
     def allows(self, letter: str, content: str) -> bool:
         """Whether an author may say this."""
         if not content:

@@ -50,6 +50,10 @@ CLOCK = datetime(2019, 7, 23, 11, 43, 17)
 """What the clock says in every probe, so that it can be told from what a template always writes."""
 
 
+class OutOfTime(LearnError):  # noqa: N818  (it says what happened)
+    """A template that takes longer than it may."""
+
+
 @dataclass(slots=True)
 class Prober:
     """Tries a template out; every conversation once."""
@@ -69,6 +73,8 @@ class Prober:
     _contents: list[str] = field(default_factory=list[str], repr=False)
     date: str = ""
     """How the template spells the date of `CLOCK`, or empty where it writes none."""
+    date_form: str = ""
+    """The same as ``strftime`` takes it."""
     typed: bool = False
     """Whether contents are given as lists of text parts."""
 
@@ -93,7 +99,7 @@ class Prober:
         """What the template makes of a conversation, or how it refuses it.
 
         Raises:
-            LearnError: If the time is up.
+            OutOfTime: If the time is up.
         """
         key = json.dumps([messages, tools, options], sort_keys=True, default=repr)
         if key not in self._seen:
@@ -118,13 +124,13 @@ class Prober:
         """Count one conversation.
 
         Raises:
-            LearnError: If the time is up.
+            OutOfTime: If the time is up.
         """
         self.count += 1
         if self.progress is not None and self.count % 20 == 0:
             self.progress(self.step, self.count)
         if time.process_time() - self.begun > self.seconds:
-            raise LearnError(
+            raise OutOfTime(
                 f"{self.template.name}: not learnt within {self.seconds:.0f} seconds "
                 f"({self.count} conversations tried, while {self.step})"
             )

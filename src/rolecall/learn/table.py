@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ that follows, the date."""
 _TOKENS = {"bos_token": BOS, "eos_token": EOS}
 _SPELLED = {BOS: "{bos_token}", EOS: "{eos_token}", LABEL: "{role}"}
 MARKS = (BOS, EOS, LABEL, DATE)
+USUAL = {(None, "S"), (None, "U"), ("S", "U"), ("U", "A"), ("U", GEN), ("A", "U")}
+"""Neighbours in a conversation of the usual order."""
 
 
 def messages(letters: str, contents: Sequence[str]) -> list[dict[str, Any]]:
@@ -197,3 +200,8 @@ class Table:
         """The gap between two neighbours, or None where it was not seen."""
         found = self.gaps.get(Key(before, behind))
         return self.last.get(Key(before, behind)) if found is None else found
+
+
+def has_token(text: str, control: re.Pattern[str]) -> bool:
+    """Whether a gap holds a control token."""
+    return EOS in text or control.search(text) is not None

@@ -1,0 +1,186 @@
+"""`rolecall learn`: a format file from a model's own chat template, and its proof."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rolecall.cli.repair import _stdin as read_stdin  # pyright: ignore[reportPrivateUsage]
+from rolecall.cli.screen import Output, json_bytes, one_line, write_bytes, write_lines
+from rolecall.errors import InputError, LearnError
+
+if TYPE_CHECKING:
+    from rolecall.learn.learning import Learnt
+
+LONGEST = 600
+"""Characters of a reason that are shown."""
+
+
+def command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEMPLATE",
+            help="A model's folder, a tokenizer_config.json, a .jinja or .gguf file; - is a "
+            "template or tokenizer_config.json on standard input.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write the format file; without it, or with -, it goes to standard "
+            "output.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object: the file, what is claimed, the proof.")
+    ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", metavar="NUMBER", help="Seed of the proof's conversations; a new one else."
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option("--template", metavar="NAME", help="Which of several named templates."),
+    ] = None,
+) -> Output:
+    """Learn a format file from a chat template, and prove that both write the same.
+
+    A template that no format file can follow is refused, with the conversation that shows why.
+    """
+    file = None if output in (None, "-") else Path(str(output))
+    if file is not None:
+        _check(file, force=force)
+    made = _learnt(source, template, seed)
+    if file is not None:
+        _write(file, made.toml, force=force)
+    notes = [] if file is None else [f"written: {file}"]
+    if as_json:
+        data = json_bytes([to_json(made)], indent=1)
+        return Output(lambda: write_bytes(data), notes)
+    if file is None:
+        text = made.toml.encode()
+        return Output(lambda: write_bytes(text), [*_lines(made)])
+    lines = list(_lines(made))
+    return Output(lambda: write_lines(lines), notes)
+
+
+def to_json(made: Learnt) -> dict[str, Any]:
+    """What was learnt as JSON."""
+    return {
+        "format": made.format.name,
+        "toml": made.toml,
+        "claims": made.claims,
+        "unclaimed": made.unclaimed,
+        "domain": list(made.domain),
+        "seed": made.seed,
+        "probes": made.probes,
+    }
+
+
+def _lines(made: Learnt) -> Iterator[str]:
+    """What is claimed, and what is not."""
+    for kind, count in made.claims.items():
+        yield f"proved: {kind} ({count:,} conversations, seed {made.seed})"
+    for kind, why in made.unclaimed.items():
+        yield f"not claimed: {kind}: {_short(why)}"
+    for sentence in made.domain:
+        yield f"domain: {_short(sentence)}"
+
+
+def _short(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def _learnt(source: str, template: str | None, seed: int | None) -> Learnt:
+    """Learn from what stands under a path.
+
+    Raises:
+        RolecallError: If it cannot be read, or not learnt.
+    """
+    from rolecall.learn import learn
+
+    given: Any = read_stdin() if source == "-" else source
+    try:
+        with _progress() as progress:
+            return learn(given, template=template, seed=seed, progress=progress)
+    except LearnError as error:
+        lines = [_short(str(error).split("; of [")[0])]
+        if error.conversation is not None:
+            lines += [
+                f"the conversation: {_short(repr(error.conversation))}",
+                f"the template: {_short(error.expected)}",
+                f"the best format file: {_short(error.found)}",
+            ]
+        raise InputError("\n".join(lines)) from None
+
+
+@contextmanager
+def _progress() -> Generator[Callable[[str, int], None] | None]:
+    """What is being done, on standard error, if somebody sees it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    screen = Console(file=sys.stderr, markup=False, highlight=False, emoji=False)
+    with screen.status("learning") as status:
+        yield lambda doing, count: status.update(one_line(f"{doing} ({count:,} conversations)"))
+
+
+def _check(file: Path, *, force: bool) -> None:
+    """Refuse at once what could not be written in the end.
+
+    Raises:
+        InputError: If it is there already, or cannot be there.
+    """
+    if file.is_dir():
+        raise InputError(f"-o {file}: it is a folder; give a file")
+    if (file.exists() or file.is_symlink()) and not force:
+        raise InputError(f"{file} is there already; --force writes over it")
+    if not file.parent.is_dir():
+        raise InputError(f"-o {file}: there is no folder {file.parent}")
+    if file.suffix != ".toml":
+        raise InputError(f"-o {file}: a format file ends in .toml")
+
+
+def _write(file: Path, text: str, *, force: bool) -> None:
+    """Write the file whole, or not at all.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    _check(file, force=force)
+    mode = file.stat().st_mode & 0o777 if file.exists() else 0o666 & ~_umask()
+    scratch = ""
+    try:
+        descriptor, scratch = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as opened:
+            opened.write(text)
+        Path(scratch).chmod(mode)
+        Path(scratch).replace(file)
+    except OSError as error:
+        Path(scratch or file.with_suffix(".none")).unlink(missing_ok=True)
+        raise InputError(f"cannot write {file}: {error.strerror or error}") from None
+
+
+def _umask() -> int:
+    """What new files are not allowed."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
