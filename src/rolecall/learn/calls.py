@@ -223,7 +223,8 @@ def _rule_of(several: Sequence[Cell], seen: Sequence[Observation]) -> Repeated:
         raise Inexpressible("calls are written otherwise beside content")
     befores, afters = [found.before for found in inners], [found.after for found in inners]
     if len(several) == 3:
-        return repeated(*several, befores, afters)
+        one, two, three = several
+        return repeated(one, two, three, befores, afters)
     lead = min(shared_end(alone.before, before) for before in befores)
     trail = min(shared_start(alone.after, after) for after in afters)
     before = alone.before[len(alone.before) - lead :]

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from rolecall.learn import chats
 from rolecall.learn.draft import Draft
@@ -111,10 +111,11 @@ def conversation(rng: random.Random, domain: Domain, kind: str) -> Case:
         domain: What it may hold.
         kind: What it shows, one of `KINDS`.
     """
+    case = _Maker(rng, domain, kind).case()
     for _ in range(400):
-        case = _Maker(rng, domain, kind).case()
         if not any(RESTRICTIONS[name].holds(case) for name in domain.without):
             break
+        case = _Maker(rng, domain, kind).case()
     return case
 
 
@@ -123,7 +124,8 @@ def maker(domain: Domain, kind: str) -> Callable[[random.Random], Case]:
     return lambda rng: conversation(rng, domain, kind)
 
 
-class Restriction(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Restriction:
     """Something that conversations need not hold."""
 
     sentence: str
@@ -311,13 +313,9 @@ def settled(
         left_out = set(domain.without)
         while bad:
             ranked = [
-                (
-                    sum(map(rule.holds, bad)) / len(bad)
-                    - sum(map(rule.holds, good)) / max(len(good), 1),
-                    name,
-                )
+                (_share(rule, bad) - _share(rule, good), name)
                 for name, rule in RESTRICTIONS.items()
-                if name not in left_out and any(map(rule.holds, bad))
+                if name not in left_out and _share(rule, bad)
             ]
             if not ranked:
                 return None

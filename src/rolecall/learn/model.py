@@ -40,7 +40,8 @@ class CallForm:
         return {"id": call_id, "type": "function", "function": function}
 
 
-class Context(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Context:
     """A conversation around a model's turn."""
 
     name: str
@@ -222,4 +223,4 @@ def set_body(draft: Draft, pattern: str) -> None:
     except FormatFileError as error:
         if "`prompt`" not in str(error):
             raise
-        turn["body"] = (getattr(plain, "prompted", None) or plain._prompted)(draft, prompt, pattern)
+        turn["body"] = plain.prompted(draft, prompt, pattern)

@@ -115,7 +115,7 @@ def options(prober: Prober, draft: Draft) -> None:
     for name in names:
         defaults[name] = _prompted(prober, user, name, True) == usual.text
     for some in _subsets(tuple(names)):
-        given = {name: name in some for name in names}
+        given: dict[str, Any] = {name: name in some for name in names}
         trace = prober.trace(user, add_generation_prompt=True, **given)
         if not isinstance(trace, Trace) or not trace.text.startswith(before):
             raise Inexpressible("options change more than the end of the generation prompt")
@@ -146,7 +146,8 @@ def _plain(jinja: str) -> str:
 
 
 def _prompted(prober: Prober, user: list[dict[str, Any]], name: str, value: bool) -> str | None:
-    trace = prober.trace(user, add_generation_prompt=True, **{name: value})
+    asked: dict[str, Any] = {"add_generation_prompt": True, name: value}
+    trace = prober.trace(user, **asked)
     return trace.text if isinstance(trace, Trace) else None
 
 
@@ -160,16 +161,14 @@ def _toggles(prober: Prober, name: str) -> bool:
     if None in texts or len(texts) != 2 or usual.text not in texts:
         return False
     reply = wire_message("model", prober.word(), reasoning=prober.word())
+    settings: list[dict[str, Any]] = [{}, {name: True}, {name: False}]
     for messages in (
         [user],
         [wire_message("owner", prober.word()), user, reply],
         [user, reply, user, reply],
     ):
-        traces = [prober.trace(messages, **({} if v is None else {name: v})) for v in _VALUES]
+        traces = [prober.trace(messages, **asked) for asked in settings]
         told = {one.text if isinstance(one, Trace) else "" for one in traces}
         if len(told) != 1:
             return False
     return True
-
-
-_VALUES = (None, True, False)
