@@ -22,6 +22,8 @@ Wire = dict[str, Any]
 
 OPEN, BODY, END, CLOSED = "\ue0f0", "\ue0f1", "\ue0f2", "\ue0f3"
 """Marks around the parts of a turn; no template holds them."""
+SCHEMAS = "\ue0f7"
+"""Marks around tool schemas, whose place is not known yet."""
 
 
 class Frame(NamedTuple):
@@ -50,7 +52,7 @@ def frame(
         author: Who authors the turn.
         messages: A conversation.
         word: The content of the turn, a word that stands nowhere else.
-        tools: Tool schemas.
+        tools: Tool schemas, which are left out of what is returned.
         options: Arguments of `Format.render` and options of the format.
     """
     marked = draft.copy()
@@ -65,14 +67,17 @@ def frame(
     table.pop("prompt", None)
     if author == "model":
         marked.remove("calls")
-    elif not tools:
+    else:
         marked.remove("tools")
+    if tools and not marked.has("tools"):
+        marked.tables["tools"] = {"place": "start", "frame": f"{SCHEMAS}{{tools}}{SCHEMAS}"}
     for key in ("first", "alone", "after", "rules"):
         marked.tables.get("order", {}).pop(key, None)
     try:
         text = marked.format().render(messages, tools=tools, strict=False, **options).text
     except (ConversationError, LossError):
         return None
+    text = re.sub(f"{SCHEMAS}[^{SCHEMAS}]*{SCHEMAS}", "", text)
     found = re.search(
         f"{OPEN}([^{OPEN}]*){BODY}[^{BODY}]*{word}[^{END}]*{END}([^{CLOSED}]*){CLOSED}",
         text,

@@ -40,6 +40,7 @@ from rolecall.learn.spots import (
     tokens,
 )
 from rolecall.pattern import dump_json
+from rolecall.template.tokens import common_prefix
 from rolecall.template.trace import Trace
 
 MARK = "\ue0f4"
@@ -211,7 +212,7 @@ def _cell(
     index: int | None = None
     for before, after in PADS:
         messages, plain = conversation(before + word + after, word)
-        around = frame(draft, author, plain, word, **draft.known.get("options", {}))
+        around = frame(draft, author, plain, word, given or None, **_options(draft))
         if around is None:
             raise Inexpressible("what stands around the turn that receives the tools is not known")
         trace = prober.trace(messages, given or None)
@@ -356,6 +357,7 @@ def _in_client(prober: Prober, draft: Draft, spelling: Spelling, place: str) -> 
     def headed(count: int) -> Cell:
         return _header(prober, draft, spelling, count)
 
+    _elsewhere(prober, draft, spelling)
     turn = draft.turn("client")
     try:
         rule, table = _rule(spelling, cell)
@@ -370,6 +372,36 @@ def _in_client(prober: Prober, draft: Draft, spelling: Spelling, place: str) -> 
         }
         _set_body(prober, draft, "client", cells)
     draft.tables["tools"] = {**table, "place": place}
+
+
+def _elsewhere(prober: Prober, draft: Draft, spelling: Spelling) -> None:
+    """Write what stands in front of the turn that receives the tools only where there are any."""
+    tool = schema(prober)
+    message = wire_message("client", prober.word())
+    around = frame(draft, "client", [message], message["content"], **_options(draft))
+    trace = prober.trace([message], [tool])
+    if around is None or not isinstance(trace, Trace):
+        return
+    until = trace.text.find(spelling.written(tool))
+    until = trace.text.rfind(around.header, 0, until)
+    before, found = around.before, trace.text[: max(until, 0)]
+    more = len(found) - len(before)
+    if until < 0 or more <= 0:
+        return
+    at = len(common_prefix(before, found))
+    if found[at + more :] != before[at:]:
+        return
+    added = group("has_tools", spelled((found[at : at + more],), grouped=True))
+    for path in (("turn", "owner"), ()):
+        table = draft.table(*path) if path else draft.tables
+        for key in ("open", "begin"):
+            for left, right in ((12, 12), (6, 12), (2, 12), (0, 12)):
+                near = before[max(at - left, 0) : at] + before[at : at + right]
+                place = table.get(key, "").find(near) if near else -1
+                if place >= 0:
+                    place += min(left, at)
+                    table[key] = table[key][:place] + added + table[key][place:]
+                    return
 
 
 def _header(prober: Prober, draft: Draft, spelling: Spelling, count: int) -> Cell:
