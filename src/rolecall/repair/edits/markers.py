@@ -50,15 +50,18 @@ def find(trial: Trial) -> list[Finding]:
     if probe.takes_calls:
         shown = probe.run([user(), calling(city_call(probe)), result()])
         place = shown.place(1, "tool_calls")
-        if place is not None and not _holds(shown, place):
+        if place is not None and not _holds(shown, place, probe.generation_prompt or ""):
             found.append(_finding(trial, shown, "The assistant's calls are", place))
     return found
 
 
-def _holds(shown: Outcome, place: tuple[int, int]) -> bool:
-    """Whether a place is marked, and no message of others is."""
+def _holds(shown: Outcome, place: tuple[int, int], header: str) -> bool:
+    """Whether a place is marked from behind the header on, and no message of others is."""
     others = [other for index in (0, 2) if (other := shown.place(index)) is not None]
-    return any(start <= place[0] and place[1] <= end for start, end in _marked(shown)) and not any(
+    return any(
+        start <= place[0] and place[1] <= end and shown.text[:start].endswith(header)
+        for start, end in _marked(shown)
+    ) and not any(
         start < other[1] and other[0] < end for start, end in _marked(shown) for other in others
     )
 
