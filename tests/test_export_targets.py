@@ -1,17 +1,16 @@
-"""Exports to SillyTavern, KoboldCpp, Ollama, axolotl and llama.cpp, on every bundled format.
+"""Exports to SillyTavern, KoboldCpp, axolotl and llama.cpp, on every bundled format.
 
 What a target makes of the exported files is the format's text, wherever no lost record says
 otherwise: SillyTavern and KoboldCpp as `tests.support.presets` reads their files (the long run has
-SillyTavern's own published code read them too), Ollama under Go's own text/template.
+SillyTavern's own published code read them too).
 """
 
 import ast
-import itertools
 import json
 import random
-import re
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,12 +22,11 @@ from rolecall.errors import InputError, RolecallError
 from rolecall.export import TARGETS, Exported, export, kobold, tavern
 from rolecall.export.axolotl import yaml as write_yaml
 from rolecall.export.frames import Difference, Frames, frames, split
-from rolecall.export.go_template import If, Line, Out, Range, Text, spaced, text_of
 from rolecall.export.losses import writes_reasoning
 from rolecall.format import Format
 from rolecall.lost import Lost
 from tests.conftest import EXAMPLES, PROFILE
-from tests.support import golang, presets
+from tests.support import presets
 from tests.support.assets import asset
 from tests.test_docs import run_examples
 
@@ -250,186 +248,6 @@ def test_options_are_written_and_unknown_ones_refused() -> None:
         qwen.export("olama")
 
 
-# --- Ollama ---------------------------------------------------------------------------------------
-
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "look",
-            "description": "Looks.",
-            "parameters": {
-                "type": "object",
-                "required": ["at"],
-                "properties": {"at": {"type": "string"}},
-            },
-        },
-    }
-]
-
-
-def _template(made: Exported) -> str:
-    found = re.search(r'^TEMPLATE """(.*?)"""$', made.text, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return found[1]
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_modelfile_is_whole(name: str) -> None:
-    fmt = rc.format(name)
-    text = fmt.export("ollama", model="llama3:8b").text
-    template = _template(fmt.export("ollama"))
-    opened = len(re.findall(r"\{\{-? (?:if|range) ", template))
-    assert opened == len(re.findall(r"\{\{-? end ", template))
-    stop = fmt.render(
-        [{"role": "user", "content": "x"}], add_generation_prompt=True, strict=False
-    ).stop
-    assert text.startswith("FROM llama3:8b\nTEMPLATE ")
-    said = re.findall(r'^PARAMETER stop "(?:"")?(.*?)"(?:"")?$', text, re.DOTALL | re.MULTILINE)
-    assert said == list(stop)
-
-
-def _tool_chat(rng: random.Random) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
-    if rng.random() < 0.4:
-        messages.append({"role": "system", "content": "Be brief."})
-    for number in range(rng.randint(1, 3)):
-        messages.append({"role": "user", "content": f"{rng.choice(presets.WORDS)} {number}"})
-        if rng.random() < 0.7:
-            said = rng.choice([None, None, "Let me see."])
-            calls = [
-                {
-                    "id": f"abcdefg{number}{n}",
-                    "type": "function",
-                    "function": {"name": "look", "arguments": json.dumps({"at": f"it {n}"})},
-                }
-                for n in range(rng.choice([1, 1, 2]))
-            ]
-            reasoning = {"reasoning_content": "I look."} if rng.random() < 0.4 else {}
-            messages.append(
-                {"role": "assistant", "content": said, "tool_calls": calls, **reasoning}
-            )
-            messages += [
-                {"role": "tool", "tool_call_id": c["id"], "name": "look", "content": "blue sky"}
-                for c in calls
-            ]
-            if rng.random() < 0.3:
-                return messages
-        messages.append({"role": "assistant", "content": f"So {number}."})
-    return messages if rng.random() < 0.3 else messages[:-1]
-
-
-def _ollama_message(message: dict[str, Any]) -> dict[str, Any]:
-    wire: dict[str, Any] = {"role": message["role"], "content": message["content"] or ""}
-    if "reasoning_content" in message:
-        wire["thinking"] = message["reasoning_content"]
-    if "tool_calls" in message:
-        wire["tool_calls"] = [
-            {
-                "id": call["id"],
-                "function": {
-                    "index": index,
-                    "name": call["function"]["name"],
-                    "arguments": json.loads(call["function"]["arguments"]),
-                },
-            }
-            for index, call in enumerate(message["tool_calls"])
-        ]
-    if message["role"] == "tool":
-        wire |= {"tool_name": message["name"], "tool_call_id": message["tool_call_id"]}
-    return wire
-
-
-class OllamaCase:
-    """A chat, what the format writes of it, and how alike Ollama must."""
-
-    def __init__(self, fmt: Format, messages: list[dict[str, Any]], tools: Any) -> None:
-        reply = messages[-1]["role"] == "assistant"
-        given: dict[str, Any] = (
-            {"continue_final_message": "content"} if reply else {"add_generation_prompt": True}
-        )
-        bos = fmt.option_values({})["bos_token"]
-        rendering = fmt.render(messages, tools=tools, strict=False, **given)
-        self.text = rendering.text.removeprefix(str(bos))
-        self.request = {"messages": [_ollama_message(m) for m in messages], "tools": tools}
-        self.loose = any("tool_calls" in m for m in messages) or tools is not None
-
-    def holds(self, written: str) -> bool:
-        """Whether the texts are alike; JSON may be spaced otherwise."""
-        if self.loose:
-            return re.sub(r"\s", "", written) == re.sub(r"\s", "", self.text)
-        return written == self.text
-
-
-def _ollama_cases(fmt: Format, count: int) -> list[OllamaCase]:
-    codes = {record.code for record in fmt.export("ollama").lost}
-    rng = random.Random(f"ollama {fmt.name}")
-    cases: list[OllamaCase] = []
-    plain = list(presets.chats(rng, count))
-    for messages in [*plain, *(_tool_chat(rng) for _ in range(count))]:
-        roles = [message["role"] for message in messages]
-        twice = any(a == b != "tool" for a, b in itertools.pairwise(roles))
-        if twice and "merged" in codes:
-            continue
-        if "system" in roles and "system-dropped" in codes:
-            continue
-        if "tool" in roles and codes & {"id-kept", "result-dropped"}:
-            continue
-        talks = "tool" in roles
-        offers = talks and fmt.tools is not None and rng.random() < 0.8
-        if offers and "tools-dropped" in codes:
-            continue
-        try:
-            cases.append(OllamaCase(fmt, messages, TOOLS if offers else None))
-        except RolecallError:
-            continue
-    return cases
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("name", FORMATS)
-def test_go_writes_the_format_with_ollama_s_template(name: str) -> None:
-    fmt = rc.format(name)
-    template = _template(fmt.export("ollama"))
-    cases = _ollama_cases(fmt, 500)
-    answers = golang.execute([{**case.request, "template": template} for case in cases])
-    for case, answer in zip(cases, answers, strict=True):
-        assert case.holds(answer.get("text", "")), (case.request, case.text, answer)
-    assert len(cases) > 100
-
-
-def test_ollama_finds_the_tags_of_reasoning_where_they_are_text_around_it() -> None:
-    template = _template(rc.format("qwen3").export("ollama"))
-    found = re.search(
-        r"\{\{ if [^}]*\}\}([^{}]*)\{\{ \.Thinking \}\}([^{}]*)\{\{ end \}\}", template
-    )
-    assert found is not None
-    assert [tag.strip() for tag in found.groups()] == ["<think>", "</think>"]
-    (note,) = [n for n in rc.format("harmony").export("ollama").notes if "reasoning" in n]
-    assert "finds none here" in note
-    assert not any("reasoning" in n for n in rc.format("qwen3").export("ollama").notes)
-
-
-def test_white_space_of_texts_is_kept_and_that_of_the_layout_is_not() -> None:
-    nodes = [
-        Text("<a>\n"),
-        If(((".X", (Out(".Y"), Text("\n"))), ("", (Text("{{"),)))),
-        Line("$z = 1"),
-        Range("$i, $_ := .Q", (Text("q"),)),
-        Text("\u200b."),
-    ]
-    assert text_of(nodes) == (
-        '<a>\n{{ if .X }}{{ .Y }}\n{{ else }}{{ "{{" }}\n{{- end }}\n{{- $z = 1 }}'
-        '\n{{- range $i, $_ := .Q }}q\n{{- end }}{{ "\\u200b." }}'
-    )
-
-
-def test_a_space_stands_where_a_run_of_text_begins() -> None:
-    nodes = [Text("[A]", control=True), If(((".S", (Out(".S"),)),)), Out(".C", ".C"), Text("e")]
-    written = text_of(spaced(nodes))
-    assert written.startswith("[A]\n{{- if .S }} {{ .S }}\n{{- end }}\n{{- if and .C (not .S) }} ")
-
-
 # --- axolotl and llama.cpp ------------------------------------------------------------------------
 
 
@@ -511,3 +329,27 @@ def test_llama_cpp_is_told_what_the_template_needs() -> None:
 
 def test_the_python_of_the_page_on_exporting_does_what_is_shown() -> None:
     run_examples("exporting.md")
+
+
+@pytest.fixture(params=presets.SMALL)
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> Format:
+    return presets.small_format(request.param, tmp_path)
+
+
+def test_small_formats_are_written_or_said_not_to_be(small: Format) -> None:
+    exported = small.export("sillytavern")
+    instruct, context = _presets(exported)
+    made = frames(small, {}, names=True)
+    clashes = [record for record in exported.lost if record.code == "macro-clash"]
+    assert bool(clashes) == (small.name == "clash")
+    comparison = Comparison(small, made, *tavern.declared(made))
+    for messages, speaker, text in comparison.cases(100, 4):
+        assert presets.tavern(instruct, context, presets.tavern_chat(messages, speaker)) == text
+    adapter = json.loads(small.export("kobold").text)
+    other = Comparison(small, frames(small, {}), *kobold.declared(frames(small, {}), adapter))
+    for messages, _, text in other.cases(100, 4):
+        assert presets.kobold(adapter, messages) == text
+    assert comparison.count["compared"] > 10, comparison.count
+    assert other.count["compared"] > 10, other.count
+    template = presets.modelfile_template(small.export("ollama"))
+    assert ('{{ "{{" }} time' in template) == (small.name == "clash")

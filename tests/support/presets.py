@@ -11,12 +11,16 @@ import json
 import random
 import re
 import subprocess
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import rolecall as rc
 from rolecall.conversation import DEFAULT_ROLE, Author
+from rolecall.export import Exported
 from rolecall.export.frames import Difference
+from rolecall.format import Format
 from tests.support.assets import asset, package
 
 ROLES: dict[Author, str] = {"owner": "system", "client": "user", "model": "assistant"}
@@ -139,6 +143,62 @@ def tavern_chat(messages: Sequence[Mapping[str, str]], reply: str) -> dict[str, 
         "char": "Amy Lee",
         "reply": reply,
     }
+
+
+def modelfile_template(made: Exported) -> str:
+    """The template of an exported Modelfile."""
+    found = re.search(r'^TEMPLATE """(.*?)"""$', made.text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+SMALL = {
+    "no-owner": """
+        title = "No owner"
+        control = ["<u>", "<m>"]
+        [turn.client]
+        open = "<u>"
+        [turn.model]
+        open = "<m>"
+        """,
+    "start": """
+        title = "System prompt first, with a default and a join of its own"
+        control = ["<|u|>", "<|m|>", "<|e|>"]
+        begin = "<<"
+        [turn.owner]
+        gap = "\\n"
+        [turn.client]
+        open = "<|u|>"
+        end = "<|e|>"
+        [turn.model]
+        open = "<|m|>"
+        end = "<|e|>"
+        [system]
+        place = "start"
+        join = " "
+        default = "You are nice."
+        """,
+    "clash": """
+        title = "What other programs take for their own"
+        control = ["<|u|>", "<|m|>", "<|e|>"]
+        [turn]
+        end = "<|e|>"
+        [turn.owner]
+        open = "{{ time }} <USER> "
+        [turn.client]
+        open = "<|u|>"
+        [turn.model]
+        open = "<|m|>"
+        """,
+}
+"""Formats that are like none of the bundled ones."""
+
+
+def small_format(name: str, folder: Path) -> Format:
+    """One of `SMALL`, from a file in the folder."""
+    file = folder / f"{name}.toml"
+    file.write_text(textwrap.dedent(SMALL[name]), encoding="utf-8")
+    return rc.format(str(file))
 
 
 TAVERN = "npm:sillytavern==1.19.0/public/scripts/instruct-mode.js"

@@ -251,6 +251,7 @@ where the model is to speak."""
 CONDITIONS: Mapping[str, Callable[[Sequence[Author], int], bool]] = {
     "": lambda authors, behind: True,
     "in a chat with one user message": lambda authors, behind: authors.count("client") < 2,
+    "behind a second system message": lambda authors, behind: authors[:behind].count("owner") > 1,
     "where that is the last message": lambda authors, behind: behind == len(authors) - 1,
 }
 """When a place is written otherwise: prose to a test of the authors and the number of the message

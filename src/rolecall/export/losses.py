@@ -32,6 +32,8 @@ def plain_losses(fmt: Format, title: str, carries: Collection[str]) -> list[Lost
 
 def writes_reasoning(fmt: Format) -> bool:
     """Whether the model's turns hold reasoning."""
+    if set(fmt.reasoning.keeps) == {"none"}:
+        return False
     return any("reasoning" in slots(spec.body) for spec in fmt.specs if spec.author == "model")
 
 

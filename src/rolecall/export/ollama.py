@@ -11,7 +11,7 @@ from rolecall.errors import InputError
 from rolecall.export import Exported
 from rolecall.export.frames import frames
 from rolecall.export.losses import FOLDED, filters, plain_losses
-from rolecall.export.ollama_template import KEPT, Compiler
+from rolecall.export.ollama_template import KEPT, THINKS, Compiler
 from rolecall.lost import GRAVITY, Lost
 from rolecall.pattern import Slot, walk
 
@@ -100,6 +100,9 @@ def _lost(fmt: Format, options: Mapping[str, Any]) -> Iterator[Lost]:
     if kept not in KEPT:
         detail = f"a template of {TITLE} cannot say which turns keep it ({kept})"
         yield Lost("error", "reasoning-dropped", None, "reasoning_content", detail)
+    if fmt.reasoning.thinks not in THINKS:
+        detail = f"a template of {TITLE} cannot say which turns do ({fmt.reasoning.thinks})"
+        yield Lost("warning", "thinks-dropped", None, "reasoning_content", detail)
     own = [
         author
         for author, spec in fmt.turns.items()
@@ -118,7 +121,7 @@ def _lost(fmt: Format, options: Mapping[str, Any]) -> Iterator[Lost]:
 
 def _lost_system(fmt: Format) -> Iterator[Lost]:
     rule = fmt.system
-    if rule.place == "refuse":
+    if rule.place == "refuse" or "owner" not in fmt.turns:
         detail = f"{fmt.name} has no place for a system message: it is not written"
         yield Lost("error", "system-dropped", None, "content", detail)
     elif rule.place != "turn" and rule.join != JOINED:

@@ -60,6 +60,9 @@ KEPT: Mapping[str, str | bool] = {
 }
 """Strategies of `KEEP` to the condition of a turn that keeps what it says."""
 
+THINKS: Mapping[str, str | bool] = {"with-reasoning": False, "also-last": "$last"}
+"""Strategies of `THINKS` to the condition of a turn without reasoning that fills the slot."""
+
 REPLY = "and (not .ToolCalls) (or .Content (not .Thinking))"
 
 HEAD = "$i, $_ := .Messages"
@@ -170,7 +173,7 @@ class Compiler:
             fills["speaker"] = Fill(True, tuple(speaks))
         if author == "model":
             kept = both(".Thinking", self.keep)
-            thinks = kept if self.fmt.reasoning.thinks == "with-reasoning" else either(kept, LAST)
+            thinks = either(kept, THINKS.get(self.fmt.reasoning.thinks, False))
             fills["reasoning"] = Fill(kept, (Out(".Thinking", ".Thinking"),))
             fills["thinks"] = Fill(thinks)
             if self.fmt.calls is not None:
@@ -373,6 +376,8 @@ class Compiler:
             fills = {**self.document, "tools": Fill("$.Tools", tuple(self.tools()))}
             nodes += when("$.Tools", self.nodes(rule.frame, fills))
         place, default = self.fmt.system.place, self.fmt.system.default
+        if self.spec("owner") is None:
+            place = "refuse"
         tools = self.tools_place == "system"
         if place == "start":
             said = when("$.System", self.added("owner", [Out("$.System", "$.System")], tools=True))
