@@ -123,6 +123,23 @@ def test_text_that_spells_a_control_token_is_reported(tmp_path: Path):
     assert number not in text.encode(rc.tokenizer(tmp_path / "out")).ids
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("model", ["yi", "dbrx"])
+def test_transformers_builds_tokenizers_of_some_classes_anew(tmp_path: Path, model: str):
+    # What the page says: these differ in their own folders too, and naming another class helps.
+    text = "What is 2+2?\n\nI forgot!\n"
+    source = real_model(tmp_path / "model", model)
+    engine: Any = Tokenizer.from_file(str(source / "tokenizer.json"))
+    expected = engine.encode(text, add_special_tokens=False).ids
+    assert auto(source).encode(text, add_special_tokens=False) != expected
+    settings = read(source / "tokenizer_config.json")
+    write(
+        source / "tokenizer_config.json", {**settings, "tokenizer_class": "PreTrainedTokenizerFast"}
+    )
+    assert auto(source).encode(text, add_special_tokens=False) == expected
+    same_ids("chatml", export_tokenizer_config(CHATML, source, tmp_path / "out"))
+
+
 def test_the_cast_and_the_markers_are_the_template_s(tmp_path: Path):
     made = export_tokenizer_config(
         CHATML,

@@ -137,8 +137,7 @@ class TokenizerPlan:
             for path in place.glob("*.jinja") if place.is_dir() else [place]:
                 texts += [path.read_text("utf-8", "replace")] if path.is_file() else []
         together = "\n".join(texts)
-        if together:
-            yield from (token for token in self.vocabulary.ids if token in together)
+        yield from (token for token in self.vocabulary.reserved if token in together)
 
     def _rules(self, rows: str | Mapping[str, str]) -> dict[int, Rule]:
         new = self.placed.new

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
 from rolecall.errors import InputError, nearest
@@ -92,6 +93,11 @@ class Vocabulary:
             )
         ]
 
+    @cached_property
+    def reserved(self) -> tuple[str, ...]:
+        """The tokens that are held in reserve, used or not."""
+        return tuple(filter(is_reserved, self.ids))
+
     def unused(self, used: Collection[str], used_ids: Collection[int]) -> list[str]:
         """The reserved tokens that nothing uses, by their ids.
 
@@ -100,9 +106,9 @@ class Vocabulary:
             used_ids: Ids that something names.
         """
         found = {
-            token: number
-            for token, number in self.ids.items()
-            if is_reserved(token) and token not in used and number not in used_ids
+            token: self.ids[token]
+            for token in self.reserved
+            if token not in used and self.ids[token] not in used_ids
         }
         # A piece that is made of others is text.
         for merge in self._model.get("merges") or ():
