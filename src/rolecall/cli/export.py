@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +20,9 @@ from rolecall.errors import InputError, UnknownFormatError
 from rolecall.export import TARGETS, Exported, Target, export
 from rolecall.format import Format, holds_template, load_format
 from rolecall.lost import GRAVITY
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 def command(
@@ -161,7 +166,10 @@ def command(
     }
     arguments = _arguments(target, given)
     options = read.read_options(option or [], fmt)
-    made = export(fmt, target.name, **options, **arguments)
+    with _progress(target) as advance:
+        if advance is not None:
+            arguments["progress"] = advance
+        made = export(fmt, target.name, **options, **arguments)
     reached = fail_on is not None and any(
         GRAVITY[record.level] >= GRAVITY[fail_on] for record in made.lost
     )
@@ -233,6 +241,22 @@ def _read_folder(arguments: dict[str, Any]) -> None:
         arguments["reserved"] = read_mapping(mapping)
     if arguments.get("output", "-") == "-":
         raise InputError("-o: tokenizer-config writes a folder; say which")
+
+
+@contextmanager
+def _progress(target: Target) -> Generator[Callable[[int, int], None] | None]:
+    """A bar on standard error while weights are written, if somebody sees it."""
+    if not target.folder or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    screen = Console(file=sys.stderr, markup=False, highlight=False, emoji=False)
+    columns = (TextColumn("writing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole)
 
 
 def _json(fmt: Format, made: Exported) -> dict[str, Any]:
