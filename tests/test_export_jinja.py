@@ -7,22 +7,33 @@ The templates run in transformers' own environment. Other engines are tried in
 from __future__ import annotations
 
 import json
+import random
 import re
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rolecall as rc
+from rolecall.export.jinja_limits import limits
 from rolecall.format import Format
+from rolecall.strategies import TOOL_SCHEMAS
+from tests.conftest import EXAMPLES, PROFILE
 from tests.support.conversations import Shape, conversations
 from tests.support.shapes import shape_of
-from tests.support.template_reference import Failed, Rendered, render
+from tests.support.template_reference import Failed, Rendered, apply_chat_template, render
 from tests.test_laws import told_apart
+from tests.test_typescript import schema
+from tools.library import ROOT
+
+few = settings(max_examples=EXAMPLES[PROFILE] if PROFILE == "full" else EXAMPLES[PROFILE] // 5)
+"""Each example renders a conversation twice, and there are three tests of 42 formats."""
 
 every_format = pytest.mark.parametrize("name", rc.formats())
 
@@ -37,7 +48,7 @@ def shape(name: str) -> Shape:
     """The conversations of a format, with every ending that it can have."""
     found = shape_of(name)
     last = ("user", "assistant", "tool", "call") if found.calls else ("user", "assistant")
-    return replace(found, last=last, prefill=True, json_results=False)
+    return replace(found, last=last, prefill=True, json_results=False, tool_schema="any")
 
 
 @cache
@@ -63,12 +74,10 @@ def wire(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def ours(fmt: Format, conversation: dict[str, Any], **arguments: Any) -> rc.Rendering | str:
     """What `render` makes of a conversation, or the words in which it refuses it."""
+    cast = dict(cast_of(fmt.name))
     try:
         return fmt.render(
-            conversation["messages"],
-            tools=conversation["tools"],
-            cast=dict(cast_of(fmt.name)),
-            **arguments,
+            conversation["messages"], tools=conversation["tools"], cast=cast, **arguments
         )
     except rc.InputError as error:
         return said(error)
@@ -203,12 +212,14 @@ def sampled(rendering: rc.Rendering) -> set[int]:
 
 
 @every_format
+@few
 @given(data=st.data())
 def test_the_template_writes_what_render_writes(name: str, data: st.DataObject) -> None:
     compare(name, *data.draw(cases(name)))
 
 
 @every_format
+@few
 @given(data=st.data())
 def test_what_the_model_samples_is_marked(name: str, data: st.DataObject) -> None:
     compare(name, *data.draw(cases(name)), markers=True)
@@ -294,6 +305,158 @@ def faulty(draw: st.DrawFn, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @every_format
+@few
 @given(data=st.data())
 def test_the_template_refuses_what_render_refuses(name: str, data: st.DataObject) -> None:
     compare(name, *data.draw(faulty(name)))
+
+
+# One case each ----------------------------------------------------------------------------------
+
+USER = {"role": "user", "content": "Hi."}
+
+
+@every_format
+def test_transformers_continues_a_message_by_itself(name: str) -> None:
+    fmt = rc.format(name)
+    guesses = "transformers-prefill" in codes(fmt)
+    for text in ("Sure", " Sure,\n\n  we", "Sure \n"):
+        messages = [USER, {"role": "assistant", "content": text}]
+        marked = [USER, {"role": "assistant", "content": text, "prefix": True}]
+        expected = Rendered(fmt.render(messages, continue_final_message=True).text)
+        assert render(exported(name), messages, continue_final_message=True) == expected
+        assert apply_chat_template(exported(name), marked) == expected
+        if text == text.rstrip() or not guesses:
+            found = apply_chat_template(exported(name), messages, continue_final_message=True)
+            assert found == expected
+
+
+def codes(fmt: Format) -> set[str]:
+    return {record.code for record in limits(fmt)}
+
+
+@every_format
+def test_a_cast_with_names_is_baked_in(name: str) -> None:
+    fmt = rc.format(name)
+    cast = {"chat": "client", ("chat", "Dolphin"): "model", "writer": "model"}
+    template = fmt.to_jinja(cast=cast)
+    anna, dolphin = {"role": "chat", "name": "Anna"}, {"role": "chat", "name": "Dolphin"}
+    told: list[list[dict[str, Any]]] = [
+        [anna, dolphin],
+        [anna, {"role": "writer", "name": "Dolphin"}],
+        [anna, {"role": "writer"}, {"role": "user", "name": "Anna"}],
+        [{"role": "user"}, {"role": "nobody"}],
+        [{"role": "user"}, {"role": "chat"}, dolphin],
+    ]
+    spoken: list[dict[str, Any]] = [
+        {},
+        {"add_generation_prompt": True},
+        {"speaker": ("chat", "Dolphin")},
+        {"speaker": ("writer", "Anna")},
+        {"speaker": ("chat", "Bob")},
+        {"speaker": "nobody"},
+        {"continue_final_message": True},
+    ]
+    for turns, arguments in product(told, spoken):
+        messages = [{**message, "content": "Eeek"} for message in turns]
+        expected = words(fmt, messages, cast, arguments)
+        found = render(template, messages, **arguments)
+        assert (found.text if isinstance(found, Rendered) else found.reason) == expected
+
+
+def words(fmt: Format, messages: object, cast: object, arguments: dict[str, Any]) -> str:
+    """What `render` writes, or the words in which it refuses."""
+    try:
+        return fmt.render(messages, cast=cast, **arguments).text
+    except rc.InputError as error:
+        return said(error)
+
+
+def test_a_cast_with_a_role_that_no_header_can_say_is_refused() -> None:
+    with pytest.raises(
+        rc.InputError, match=r"cast: 'a\\nb' in the header of chatml cannot be read"
+    ):
+        rc.format("chatml").to_jinja(cast={"a\nb": "model"})
+
+
+def test_a_speaker_is_a_role_a_pair_or_an_object() -> None:
+    template = rc.format("chatml-names").to_jinja()
+    for speaker in (("assistant", "Amy"), {"role": "assistant", "name": "Amy"}):
+        assert render(template, [USER], speaker=speaker) == Rendered(
+            "<|im_start|>user\nHi.<|im_end|>\n<|im_start|>Amy\n"
+        )
+    assert render(template, [USER], speaker="assistant") == render(
+        template, [USER], add_generation_prompt=True
+    )
+
+
+def test_tokens_of_the_caller_win_over_those_of_the_file() -> None:
+    fmt = rc.format("mistral-v3-tekken")
+    given_tokens: list[dict[str, Any]] = [
+        {},
+        {"bos_token": "<B>", "eos_token": "<E>"},
+        {"bos_token": ""},
+    ]
+    for tokens in given_tokens:
+        messages = [USER, {"role": "assistant", "content": "Ho."}]
+        found = render(fmt.to_jinja(), messages, tokens=tokens)
+        assert found == Rendered(fmt.render(messages, **tokens).text)
+    nothing: dict[str, Any] = {"bos_token": None}
+    assert render(fmt.to_jinja(), [USER], tokens=nothing) == Rendered(fmt.render([USER]).text)
+
+
+def test_tools_in_other_notations_are_written_as_render_writes_them() -> None:
+    choose = random.Random(4)
+    formats = [rc.format(name) for name in rc.formats()]
+    noted = [fmt for fmt in formats if fmt.tools is not None and fmt.tools.schema not in JSON]
+    assert {fmt.tools.schema for fmt in noted if fmt.tools} == set(TOOL_SCHEMAS) - JSON
+    for number in range(EXAMPLES[PROFILE]):
+        fmt = noted[number % len(noted)]
+        function: dict[str, Any] = {
+            "name": "f",
+            "description": choose.choice(("", "a", "two\nlines\n")),
+        }
+        function["parameters"] = {"type": "object", "properties": {}} | schema(choose)
+        tool = {"type": "function", "function": function}
+        expected = fmt.render([USER], tools=[tool]).text
+        if "\r" not in expected:  # A declared limit.
+            assert render(exported(fmt.name), [USER], [tool]) == Rendered(expected)
+
+
+JSON = {"json", "named-fields"}
+
+
+@every_format
+def test_every_limit_is_on_the_page(name: str) -> None:
+    page = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
+    assert {code for code in codes(rc.format(name)) if f"`{code}`" not in page} == set()
+
+
+@every_format
+def test_nothing_but_what_the_format_needs_is_in_the_template(name: str) -> None:
+    template = exported(name)
+    for macro in re.findall(r"macro (\w+)\(", template):
+        assert len(re.findall(rf"\b{macro}\(", template)) > 1, macro
+    for variable in re.findall(r"set ([\w.]+) =", template):
+        assert len(re.findall(rf"(?<![\w.]){re.escape(variable)}\b", template)) > 1, variable
+    assert "{% " not in template
+    assert template == template.strip()
+
+
+def test_a_format_of_ones_own_is_exported(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'control = ["<a>", "<b>"]\n[turn]\nopen = "<a>{role}{name?, {name}}: "\nend = "<b>"\n'
+        '[turn.model]\nbody = "{content|rstrip-nl}"\n[system]\nplace = "start"\njoin = " / "\n'
+        '[labels]\nassistant = "me"\n'
+    )
+    fmt = rc.format(path)
+    messages = [
+        {"role": "user", "content": "Hi."},
+        {"role": "system", "content": "One."},
+        {"role": "developer", "content": "Two."},
+        {"role": "assistant", "name": "Amy", "content": "\n\nHo.\n\n"},
+    ]
+    expected = fmt.render(messages, speaker="user").text
+    assert expected == "<a>system: One. / Two.<b><a>user: Hi.<b><a>me, Amy: \n\nHo.<b><a>user: "
+    assert render(fmt.to_jinja(), messages, speaker="user") == Rendered(expected)

@@ -65,10 +65,10 @@ def checks(export: Export) -> list[Node]:
     )
     inner += _roles(export)
     inner += order_of(export)
+    inner += rules_of(export)
     inner += _content(export)
     inner += _placeless(export)
     inner += _by_branch(export)
-    inner += rules_of(export)
     found += loop("message in messages", inner)
     found += rules_end(export)
     found += _next(export)
@@ -181,8 +181,9 @@ def _by_branch(export: Export) -> list[Node]:
 
 
 def _says(export: Export, branch: Branch) -> list[Node]:
-    if "merge" in export.rewrites:
-        return []
+    moved = branch.author == "owner" and "place" in export.rewrites
+    if "merge" in export.rewrites and not moved:
+        return []  # Checked behind merging.
     return turn_checks(export, "message", "text(message.content)", "index", branch)
 
 
@@ -209,11 +210,13 @@ def _calls_lost(export: Export, branch: Branch) -> list[Node]:
     rule = export.fmt.calls
     if _writes_calls(export, branch):
         return []
-    if rule is not None and rule.keep == "after-last-client" and branch.author == "client":
-        return []  # They are never kept.
+    condition = "message.tool_calls"
+    if rule is not None and rule.keep == "after-last-client":
+        # Those before a client's message are not kept, whoever makes them.
+        condition = both("index > order.asked", condition)
     words = f"{export.fmt.name} has no place for the call of '"
     name = "=message.tool_calls[0].function.name"
-    return when("message.tool_calls", [refuse_at("tool_calls[0]", words, name, "'")])
+    return when(condition, [refuse_at("tool_calls[0]", words, name, "'")])
 
 
 def _writes_calls(export: Export, branch: Branch) -> bool:

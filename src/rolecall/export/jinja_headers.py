@@ -13,6 +13,7 @@ from rolecall.export.jinja_code import (
     both,
     listed,
     loop,
+    none_of,
     one_of,
     quoted,
     refuse,
@@ -40,12 +41,14 @@ def check_cast(export: Export) -> None:
 
     fmt = export.fmt
     reader = HeaderReader(fmt)
-    for (role, _), author in export.cast.entries.items():
+    for (role, name), author in export.cast.entries.items():
         spec = fmt.spec(author, role)
         if spec is None:
             continue
         label: Value = fmt.labels.get(role, (Piece(role, "role", None, "role"),))
-        turn = Turn(spec, author, role, None, None, {"role": label, "speaker": label})
+        turn = Turn(spec, author, role, name, None, {"role": label, "speaker": label})
+        if name is not None:
+            turn.values["name"] = turn.values["speaker"] = (Piece(name, "name", None, "name"),)
         for header in (spec.open, *spec.after.values()):
             pieces: list[Piece] = []
             write(header, turn.values, "header", pieces.append)
@@ -138,9 +141,20 @@ def forged(export: Export, spec: TurnSpec, of: str, *where: str) -> list[Node]:
         nodes.append(Out(f"check_header({', '.join(arguments)})"))
     if "speaker" in marks:
         nodes += _labels(export, of, where)
-    if marks.keys() & {"name", "speaker"}:
+    if any("role" not in written_with(header, {"name"}) for header in headers) and named:
         nodes += _shared(export, spec, of, where)
     return nodes
+
+
+def written_with(header: Pattern, filled: set[str]) -> set[str]:
+    """The slots that a header writes where some are filled."""
+    found: set[str] = set()
+    for node in header:
+        if isinstance(node, Slot):
+            found.add(node.name)
+        elif isinstance(node, Group) and not (node.negated and node.slot in filled):
+            found |= written_with(node.nodes, filled)
+    return found
 
 
 def _labels(export: Export, of: str, where: Sequence[str]) -> list[Node]:
@@ -172,6 +186,8 @@ def _shared(export: Export, spec: TurnSpec, of: str, where: Sequence[str]) -> li
     authors = {other.author for other in sharing}
     if len(authors) < 2:
         return []
+    if spec.role not in STANDARD_ROLES and spec.role in export.authors:
+        return _cast_alone(export, spec, of, where)
     return _first_of_name(export, spec, of, where)
 
 
@@ -180,8 +196,54 @@ def _sources(fmt: Format, spec: TurnSpec) -> set[str]:
     return {header_source(fmt, header) for header in (spec.open, *spec.after.values())} - {""}
 
 
+def _cast_alone(export: Export, spec: TurnSpec, of: str, where: Sequence[str]) -> list[Node]:
+    """Refuse a name that the cast gives to somebody else under the header's own role."""
+    who = quoted(export.authors[spec.role])
+    for role, name, author in reversed(export.named):
+        if role == spec.role:
+            who = f"{quoted(author)} if {of}.name == {quoted(name)} else {who}"
+    shown = quoted(spec.role)
+    raised = _somebody_else(export, spec, of, where, "cast_as", shown, _declare(spec, of, shown))
+    condition = f"{of}.name and cast_as != {quoted(spec.author)}"
+    return [setting("cast_as", who), *when(condition, [raised])]
+
+
+def _declare(spec: TurnSpec, of: str, role: str) -> list[str]:
+    """The way out of a name that is somebody else's, in code."""
+    return [
+        quoted(", or declare the speaker with cast={('"),
+        role,
+        quoted("', '"),
+        f"{of}.name",
+        quoted(f"'): '{spec.author}'}}"),
+    ]
+
+
+def _somebody_else(
+    export: Export,
+    spec: TurnSpec,
+    of: str,
+    where: Sequence[str],
+    author: str,
+    role: str,
+    hint: list[str],
+) -> Out:
+    return refuse(
+        *where,
+        '", name: \'"',
+        f"{of}.name",
+        quoted(f"' in the header of {export.fmt.name} reads back as "),
+        author,
+        '" \'"',
+        role,
+        "\"' named '\"",
+        f"{of}.name",
+        quoted(f"', not as {spec.author}; choose another name"),
+        *hint,
+    )
+
+
 def _first_of_name(export: Export, spec: TurnSpec, of: str, where: Sequence[str]) -> list[Node]:
-    fmt = export.fmt
     standard = spec.role in STANDARD_ROLES
     cast = [(role, name, who) for role, name, who in export.named]
     nodes: list[Node] = [setting("first", "namespace(role='', author='')")]
@@ -199,25 +261,11 @@ def _first_of_name(export: Export, spec: TurnSpec, of: str, where: Sequence[str]
         ),
     )
     shown = "first.role" if standard else quoted(spec.role)
-    hint: list[str] = []
-    if not standard:
-        hint = [
-            quoted(f", or declare the speaker with cast={{('{spec.role}', '"),
-            f"{of}.name",
-            quoted(f"'): '{spec.author}'}}"),
-        ]
-    raised = refuse(
-        *where,
-        '", name: \'"',
-        f"{of}.name",
-        quoted(f"' in the header of {fmt.name} reads back as "),
-        "first.author",
-        '" \'"',
-        shown,
-        "\"' named '\"",
-        f"{of}.name",
-        quoted(f"', not as {spec.author}; choose another name"),
-        *hint,
-    )
+    hint = _declare(spec, of, shown)
+    if standard:
+        unless = none_of("first.role", list(STANDARD_ROLES))
+        others = any(role not in STANDARD_ROLES for role in export.authors)
+        hint = [f"({' ~ '.join(hint)} if {unless} else '')"] if others else []
+    raised = _somebody_else(export, spec, of, where, "first.author", shown, hint)
     nodes += when(f"first.author and first.author != {quoted(spec.author)}", [raised])
     return when(f"{of}.name", nodes)

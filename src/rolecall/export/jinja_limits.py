@@ -80,8 +80,17 @@ def limits(fmt: Format) -> tuple[Lost, ...]:
         detail = "turns are merged whatever their weights; render keeps different weights apart"
         found.append(_limit("weights", "weight", detail))
     if fmt.tools is not None and fmt.tools.schema == "typescript":
-        detail = "a default that is a list or an object is written with a space behind each comma"
-        found.append(_limit("schema-default", "tools", detail))
+        detail = "a carriage return at the end of a description's line stays"
+        found.append(_limit("schema-line-ends", "tools", detail))
+    spec = fmt.turns.get("model")
+    said = [] if spec is None else [n for n in walk(spec.body) if isinstance(n, Slot)]
+    if any(node.name == "content" and node.filter for node in said):
+        detail = (
+            "transformers' own continue_final_message is not told to the template, and white space "
+            "at the end of a prefill that the format trims, or writes behind every content, is cut "
+            "or kept as transformers guesses; mark the message with prefix instead"
+        )
+        found.append(_limit("transformers-prefill", "content", detail))
     found.append(
         _limit(
             "unknown-keys",

@@ -54,9 +54,15 @@ def rules_begin(export: Export) -> list[Node]:
         fields |= {"open": "0", "caller": "0"}
     if "answer-by-id" in order.rules:
         fields |= {"waiting": "[]", "answered": "[]"}
+    unkept = export.fmt.calls is not None and export.fmt.calls.keep == "after-last-client"
+    if unkept:
+        fields["asked"] = "-1"
     if fields:
         given = ", ".join(f"{name}={value}" for name, value in fields.items())
         nodes.append(setting("order", f"namespace({given})"))
+    if unkept:
+        client = when(export.is_author("client"), [setting("order.asked", "loop.index0")])
+        nodes += loop("message in messages", client)
     return nodes
 
 

@@ -73,7 +73,10 @@ def fields(export: Export) -> dict[str, str]:
     if steps:
         found["turns"] = "[]"
     if "place" in steps:
-        found |= {"system": "''", "has_system": "false"}
+        found["system"] = "''"
+        asked = fmt.system.place == "start" or fmt.system.default is not None
+        if asked or not fmt.order.first_client:
+            found["has_system"] = "false"
         if fmt.system.place == "start" and _says_role(export):
             found["owner"] = "''"
         if fmt.system.place in CLIENT_PLACES and not fmt.order.first_client:
@@ -114,7 +117,7 @@ def _entry(export: Export, calls: str = "message.tool_calls or []") -> dict[str,
     """Keys of a turn that is made anew, with the code of each."""
     cited = _cited(export)
     entry = {"role": "message.role"}
-    if "name" in cited or "speaker" in cited or "call_name" in cited:
+    if export.named or "name" in cited or "speaker" in cited or "call_name" in cited:
         entry["name"] = "message.name"
     entry["content"] = "content"
     if "reasoning" in cited:
@@ -164,7 +167,9 @@ def _gathered(export: Export) -> list[Node]:
         inner = [*when(export.is_author("client"), [setting("ns.has_client", "true")]), *inner]
     if "place" in steps:
         content = "content" if "merge" in steps else "text(message.content)"
-        system: list[Node] = [setting("ns.has_system", "true")]
+        system: list[Node] = []
+        if "has_system" in export.fields:
+            system.append(setting("ns.has_system", "true"))
         if "owner" in export.fields:
             system.append(setting("ns.owner", "ns.owner or message.role"))
         if "merge" not in steps:

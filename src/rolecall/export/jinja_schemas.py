@@ -29,7 +29,7 @@ TS_TYPE = """\
     {%- set names = {'number': 'number', 'integer': 'number', 'boolean': 'boolean'} %}
     {%- if schema is not mapping %}
         {{- 'any' }}
-    {%- elif schema.oneOf is defined and schema.oneOf %}
+    {%- elif 'oneOf' in schema %}
         {%- for variant in schema.oneOf %}
             {{- '\\n' + ts_variant(variant, indent, true) }}
         {%- endfor %}
@@ -86,7 +86,7 @@ TS_PROPERTY = """\
                 {%- endif %}
             {%- endfor %}
         {%- endif %}
-        {%- if schema.oneOf is defined and schema.oneOf %}
+        {%- if 'oneOf' in schema %}
             {{- ts_default(indent + '// ', schema, '\\n') + label + ':\\n' }}
             {%- for variant in schema.oneOf %}
                 {%- set described = not loop.first or schema.description is not string %}
@@ -123,7 +123,7 @@ TS_DEFAULT = """\
 {%- macro ts_default(before, schema, after) %}
     {%- if 'default' in schema %}
         {%- if schema.default is not string %}
-            {{- before + 'default: ' + schema.default | tojson + after }}
+            {{- before + 'default: ' + schema.default | tojson(separators=(',', ':')) + after }}
         {%- elif schema.enum %}
             {{- before + 'default: ' + schema.default + after }}
         {%- else %}
