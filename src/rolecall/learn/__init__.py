@@ -20,6 +20,8 @@ __all__ = ["learn"]
 
 SECONDS = 28.0
 """How long learning may take, in time of the processor."""
+SIZE = 1000
+"""How many conversations in the usual order a proof takes, and as many in any other."""
 
 
 def learn(
@@ -28,6 +30,7 @@ def learn(
     template: str | None = None,
     seed: int | None = None,
     seconds: float = SECONDS,
+    size: int = SIZE,
     progress: Callable[[str, int], None] | None = None,
 ) -> Learnt:
     """Learn a format from a model's own chat template.
@@ -37,6 +40,8 @@ def learn(
         template: Which of several named templates.
         seed: Seed of the conversations that the format is proved on; None takes a new one.
         seconds: How long it may take, in time of the processor.
+        size: How many plain conversations in the usual order the proof takes, as many in any other
+            order, and half as many of every other kind.
         progress: Told what is being done and how many conversations were tried.
 
     Returns:
@@ -59,4 +64,6 @@ def learn(
         made = dataclasses.replace(
             made, source=dataclasses.replace(made.source, tokens=assumed), _programs={}, _habits={}
         )
-    return learn_format(made, assumed=assumed, seed=seed, seconds=seconds, progress=progress)
+    return learn_format(
+        made, assumed=assumed, seed=seed, seconds=seconds, size=size, progress=progress
+    )

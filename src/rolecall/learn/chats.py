@@ -46,6 +46,8 @@ class Plain:
     """Authors whose contents may begin or end in white space."""
     full: frozenset[str] = frozenset()
     """Authors whose contents are never empty."""
+    answered: bool = True
+    """Whether a conversation with a system message may end in the assistant's."""
     constants: tuple[str, ...] = ()
     """Strings that the template compares with."""
     lengths: tuple[int, ...] = ()
@@ -64,6 +66,8 @@ class Plain:
     def holds(self, chat: Chat) -> bool:
         """Whether a conversation is one of those claimed, its order aside."""
         if chat.prompt and chat.letters[-1:] not in self.prompts:
+            return False
+        if not self.answered and "S" in chat.letters and chat.letters[-1:] == "A":
             return False
         said = zip(chat.letters, chat.contents, strict=True)
         return all(self.allows(letter, content) for letter, content in said)
@@ -159,6 +163,8 @@ def benign(rng: random.Random, domain: Plain) -> Chat:
 
 def chat(rng: random.Random, domain: Plain, letters: str) -> Chat:
     """A conversation of these authors, with random contents."""
+    if not domain.answered and "S" in letters:
+        letters = letters.rstrip("A")
     contents = tuple(text(rng, domain, letter) for letter in letters)
     prompt = letters[-1:] in domain.prompts and letters != "" and rng.random() < 0.5
     return Chat(letters, contents, prompt)

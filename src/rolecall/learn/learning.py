@@ -13,7 +13,7 @@ from rolecall.errors import FormatFileError
 from rolecall.learn import chats, plain
 from rolecall.learn.conversations import maker
 from rolecall.learn.draft import Draft, Inexpressible
-from rolecall.learn.narrowing import PROOF, QUICK, Learning
+from rolecall.learn.narrowing import QUICK, Learning
 from rolecall.learn.probe import OutOfTime, Prober
 from rolecall.learn.prove import Difference, first_difference, stream
 from rolecall.learn.table import Key
@@ -73,6 +73,7 @@ def learn_format(
     assumed: Mapping[str, str],
     seed: int | None,
     seconds: float,
+    size: int,
     progress: Callable[[str, int], None] | None,
 ) -> Learnt:
     """Learn a format; see `rolecall.learn.learn`.
@@ -82,6 +83,7 @@ def learn_format(
         assumed: Tokens that it was given because nobody tells them.
         seed: Seed of the proof.
         seconds: How long it may take, in time of the processor.
+        size: How many conversations are compared in the proof of a kind.
         progress: Told what is being done and how many conversations were tried.
 
     Raises:
@@ -95,23 +97,23 @@ def learn_format(
     for attempt in range(PROOFS):
         draft = learning.plain(first)
         prober.step = "the proof of plain conversations"
-        found = learning.difference(draft.format(), f"{seed}, plain, {attempt}", PROOF)
+        found = learning.difference(draft.format(), f"{seed}, plain, {attempt}", size)
         if found is None:
             break
         learning.narrow(draft.format(), found)
     else:
         raise learning.refused("every proof found another conversation that comes out otherwise")
     draft = learning.readable(first, draft, seed)
-    claims = Claims(draft, ["plain"], dict(learning.unclaimed), {"plain": 2 * PROOF})
+    claims = Claims(draft, ["plain"], dict(learning.unclaimed), {"plain": 2 * size})
     claims.snapshots.append(("plain", draft, ["plain"]))
-    _wider(learning, claims, seed)
+    _wider(learning, claims, seed, size)
     for step in STEPS:
         try:
             _extend(learning, claims, step)
         except OutOfTime as error:
             claims.unclaimed[step] = str(error)
     prober.seconds = seconds
-    _prove(learning, claims, seed)
+    _prove(learning, claims, seed, size)
     made, name = claims.draft, _name(template)
     if made.has("options", "date_string") and prober.date_form:
         made.tables["options"]["date_string"]["default"] = template.now().strftime(prober.date_form)
@@ -139,7 +141,7 @@ def _name(template: Template) -> str:
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "learnt"
 
 
-def _wider(learning: Learning, claims: Claims, seed: int) -> None:
+def _wider(learning: Learning, claims: Claims, seed: int, size: int) -> None:
     """Claim what goes beyond the usual order, where the format writes all of it."""
     draft = claims.draft
     fmt = draft.format()
@@ -150,9 +152,9 @@ def _wider(learning: Learning, claims: Claims, seed: int) -> None:
             claims.unclaimed[kind] = "system messages stand first, or nowhere"
             continue
         cases = stream(lambda rng, make=make: make(rng, learning.domain), f"{seed}, {kind}")
-        found = first_difference(learning.prober, fmt, cases, PROOF // 2, whole=True)
+        found = first_difference(learning.prober, fmt, cases, size // 2, whole=True)
         if found is None:
-            claims.counts[kind] = PROOF // 2
+            claims.counts[kind] = size // 2
         else:
             claims.unclaimed[kind] = _told(found)
 
@@ -200,13 +202,13 @@ def _extend(learning: Learning, claims: Claims, step: str) -> None:
     claims.snapshots.append((step, draft, kinds))
 
 
-def _prove(learning: Learning, claims: Claims, seed: int) -> None:
+def _prove(learning: Learning, claims: Claims, seed: int, size: int) -> None:
     """Prove every kind; what fails is taken out again, with what was built on it."""
     while True:
         learning.prober.step = "the proof"
         failed = ""
         for kind in claims.kinds:
-            count = PROOF // 2
+            count = size // 2
             fmt = claims.draft.format()
             found = _first(learning, claims.draft, fmt, kind, f"{seed}, {kind}", count)
             if found is not None:

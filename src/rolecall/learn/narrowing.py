@@ -27,8 +27,6 @@ ATTEMPTS = 16
 """How often a draft is narrowed before its template is refused."""
 QUICK = 120
 """Conversations that a draft is tried on while it is being learnt."""
-PROOF = 1000
-"""Conversations of each kind that the proof takes."""
 ODDEST = tuple(
     Key(*pair)
     for pair in (
@@ -239,6 +237,8 @@ class Learning:
             self.dropped.add(Key(last, GEN))
         elif odd:
             self.dropped.add(odd[0])
+        elif "S" in chat.letters and last == "A" and self.domain.answered:
+            self.domain.answered = False
         elif "S" in chat.letters and not self.without_system:
             self.without_system = True
             self.unclaimed["system"] = self._shown(fmt, chat)
@@ -298,6 +298,8 @@ class Learning:
             yield "System messages are refused."
         elif reading.place == "turn" and not reading.pairs.get(Key("A", "S")):
             yield "System messages stand first."
+        if not self.domain.answered:
+            yield "No claim where there is a system message and the assistant speaks last."
         if not reading.prompts:
             yield "The template has no generation prompt; that of the format is its header."
         else:

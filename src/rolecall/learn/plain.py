@@ -239,6 +239,9 @@ def prompted(draft: Draft, prompt: str, body: str) -> str:
 def _system(prober: Prober, found: Reading, draft: Draft) -> None:
     place = found.place
     rule = draft.table("system")
+    if place == "turn" and not any(found.pairs.get(Key(letter, "S")) for letter in "SUA"):
+        # The same, and whoever reads knows that there is none later.
+        place = "start"
     if place == "none":
         draft.remove("system")
         found.notes.append("the template leaves out system messages; the format refuses them")
@@ -296,6 +299,8 @@ def _order(found: Reading, draft: Draft) -> None:
         after.setdefault("model", ["client", "model"])
         after["owner"] = ["client"]
         order["alone"] = begins
+        # Where `first` leaves them out, any number of system messages may begin.
+        begins = ["owner", *begins]
     elif "S" in authors and not found.alone:
         order["alone"] = [author for author in begins if author != "owner"]
     if set(begins) != {AUTHOR[letter] for letter in authors}:
