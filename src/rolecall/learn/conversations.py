@@ -283,6 +283,14 @@ RESTRICTIONS: Mapping[str, Restriction] = {
 }
 """What may be left out of a domain."""
 
+SHOWS: Mapping[str, Callable[[Case], bool]] = {
+    "tools": lambda case: bool(_tools(case)),
+    "calls": lambda case: bool(_calls(case)),
+    "results": lambda case: bool(_results(case)),
+    "reasoning": lambda case: bool(_thoughts(case)),
+}
+"""Kind to whether a conversation holds what the kind is about."""
+
 PLAIN = ("fog", "lamp", "harbour", "word", "nineteen")
 """Words that no template knows."""
 
@@ -309,7 +317,8 @@ def settled(
             if len(bad) == 24:
                 break
         if not bad:
-            return domain
+            # What hardly ever shows the kind is no claim of it.
+            return domain if sum(map(SHOWS[kind], good)) > count // 10 else None
         left_out = set(domain.without)
         while bad:
             ranked = [

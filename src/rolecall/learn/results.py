@@ -51,6 +51,8 @@ def results(prober: Prober, draft: Draft) -> None:
             words for.
     """
     prober.step = "results"
+    if "form" not in draft.known:
+        raise Inexpressible("the calls that they answer are not learnt")
     one = _between(prober, draft, 1)
     head, tail = _around(one, 0), one[_place(one, 0) + 1 :]
     content = one[_place(one, 0)]
@@ -194,7 +196,18 @@ def _split_tail(tail: Cell, closing: Cell) -> tuple[Cell, Cell]:
     """What of a tail belongs to the body, and what ends the turn."""
     if closing and tail[len(tail) - len(closing) :] == closing:
         return tail[: len(tail) - len(closing)], closing
-    return (), tail
+    # What ends a turn says nothing of the message.
+    places = [place for place, atom in enumerate(tail) if isinstance(atom, Ref)]
+    cut = next((p for p in places if tail[p] == Ref("eos_token")), len(tail))
+    said = [place for place in places if place < cut]
+    start = said[-1] + 1 if said else 0
+    while said and start < cut and not _is_tag(tail[start]):
+        start += 1
+    return tail[:start], tail[start:]
+
+
+def _is_tag(atom: Atom) -> bool:
+    return isinstance(atom, str) and len(atom) > 2 and atom[0] in "<["
 
 
 def _closing(draft: Draft, end: Cell, closing: Cell) -> Tables:

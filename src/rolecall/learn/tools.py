@@ -262,7 +262,8 @@ def _pulled(cell: Cell, rule: Repeated) -> Cell:
 
 def _in_system(prober: Prober, draft: Draft, spelling: Spelling) -> None:
     """The schemas stand in the system turn."""
-    if not draft.has("turn", "owner") or draft.tables.get("system", {}).get("place"):
+    place = draft.tables.get("system", {}).get("place", "turn")
+    if not draft.has("turn", "owner") or place not in ("turn", "start"):
         raise Inexpressible("there is no system turn that could hold tools")
     user = wire_message("client", prober.word())
 
