@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -138,7 +139,8 @@ def _repaired(
         with _progress() as progress:
             return repair(given, template=template, rules=rules, allow=allow, progress=progress)
     except OptionError as error:
-        raise InputError(f"--rules: {error}") from None
+        said = re.sub(r"allow=\['([\w-]+)'.*\]", r"--allow \1", str(error))
+        raise InputError(f"--rules: {said}") from None
 
 
 def _stdin() -> Any:

@@ -45,14 +45,23 @@ def write(source: str, name: str, original: str, jinja: str) -> Written:
         InputError: If the file cannot be written, or is of a kind that is not written to.
     """
     path = Path(source)
+    found: Path | None = None
     for file in _files(path, name):
         text = _read(file)
-        made = text if text is None else _replaced(file, text, name, original, jinja)
+        if text is None:
+            continue
+        found = found or file
+        made = _replaced(file, text, name, original, jinja)
         if made is not None:
             return _put(file, made)
+    if found is not None:
+        raise InputError(
+            f"{str(found)!r} does not hold the template that was read any more; nothing was "
+            "written. Repair it again"
+        )
     raise InputError(
-        f"{source!r}: the template lies in no file that is written to: a .gguf holds the whole "
-        "model. Leave out --write, save the repaired template (the key 'jinja' of --json) as "
+        f"{source!r}: the template lies in a .gguf, which holds the whole model and is not written "
+        "to. Leave out --write, save the repaired template (the key 'jinja' of --json) as "
         "chat_template.jinja, and give that file to the server, as with llama.cpp's "
         "--chat-template-file"
     )
@@ -90,8 +99,15 @@ def _read(file: Path) -> str | None:
 def _replaced(file: Path, text: str, name: str, original: str, jinja: str) -> str | None:
     """The text of a file with another template, or None where it does not hold the original."""
     if file.suffix.lower() != ".json":
-        body = text.removeprefix("\ufeff")
-        return None if body != original else text.removesuffix(body) + jinja
+        mark = "\ufeff" if text.startswith("\ufeff") else ""
+        body = text.removeprefix(mark)
+        if body == original:
+            return mark + jinja
+        # The template was read with its lines ended by "\n" alone.
+        ended = body.replace("\r\n", "\n")
+        if ended == original and body == original.replace("\n", "\r\n"):
+            return mark + jinja.replace("\n", "\r\n")
+        return None
     for found in _STRING.finditer(text):
         if _said(found[0]) != original:
             continue
