@@ -108,11 +108,13 @@ class Export(Roles):
         fmt = self.fmt
         fills = self.speaking("message")
         fills["content"] = Fill(CONTENT, CONTENT)
-        fills["reasoning"] = Fill(REASONING, REASONING)
+        if self.keeps_reasoning() != "false" or branch.author != "model":
+            fills["reasoning"] = Fill(REASONING, REASONING)
         if fmt.reasoning.thinks == "also-last" and branch.author == "model":
-            fills["thinks"] = Fill(f"{REASONING} or loop.last")
+            known = fills.get("reasoning", EMPTY).filled
+            fills["thinks"] = Fill(f"{known} or loop.last" if known else "loop.last")
         elif branch.author == "model":
-            fills["thinks"] = Fill(REASONING)
+            fills["thinks"] = Fill(fills.get("reasoning", EMPTY).filled)
         if fmt.calls is not None:
             fills["calls"] = Fill("message.tool_calls", nodes=self.calls)
         if branch.author == "tool":
@@ -425,7 +427,10 @@ class Export(Roles):
             "after-last-client": "loop.index0 > ns.last_client",
             "after-first-reply": "loop.index0 >= ns.kept",
             "all": "",
+            "none": "false",
         }
+        if any(keep not in conditions for keep in rule.keeps):
+            raise NoTemplate(f"{self.fmt.name}: no template can keep reasoning so: {rule.keeps}")
         if rule.keeps == ("all",):
             return ""
         keep = conditions[rule.keep]

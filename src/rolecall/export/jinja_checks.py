@@ -199,7 +199,7 @@ def _content_lost(export: Export, branch: Branch) -> list[Node]:
 
 def _reasoning_lost(export: Export, branch: Branch) -> list[Node]:
     condition = unwritten(export, branch, "reasoning")
-    if condition is None:
+    if condition is None or (branch.author == "model" and never_kept(export)):
         return []
     said = "message.reasoning_content and message.reasoning_content | trim"
     words = f"{export.fmt.name} has no place for the reasoning of this message"
@@ -404,6 +404,11 @@ def _writes(nodes: Pattern, slot: str, known: dict[str, bool], fills: dict[str, 
 # Rules
 
 
+def never_kept(export: Export) -> bool:
+    """Whether no turn of the model keeps its reasoning."""
+    return export.keeps_reasoning() == "false"
+
+
 def _next(export: Export) -> list[Node]:
     """Who is to speak next, or which message is left open."""
     fmt = export.fmt
@@ -412,6 +417,11 @@ def _next(export: Export) -> list[Node]:
     whose = export.is_author("model", last)
     number = "((messages | length) - 1)"
     who = "author(messages[-1])" if export.named else "authors[messages[-1].role]"
+    unsaid: list[tuple[str, list[Node]]] = []
+    spec = fmt.turns.get("model")
+    if spec is None or "reasoning" not in slots(spec.body) or never_kept(export):
+        words = ", reasoning_content: there is nothing to continue: the format does not write it"
+        unsaid = [(f"not text({last}.content)", [refuse("'message '", number, quoted(words))])]
     open_: list[Node] = [
         *choose(
             [
@@ -458,6 +468,7 @@ def _next(export: Export) -> list[Node]:
                         )
                     ],
                 ),
+                *unsaid,
             ]
         ),
         *when(

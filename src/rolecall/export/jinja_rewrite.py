@@ -541,6 +541,6 @@ def emptied(export: Export) -> str:
             "message.reasoning_content",
             "not text(message.content)",
             "not message.tool_calls",
-            negated(kept),
+            *([negated(kept)] if kept != "false" else []),
         ]
     )
