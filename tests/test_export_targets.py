@@ -8,6 +8,7 @@ SillyTavern's own published code read them too).
 import ast
 import json
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -20,7 +21,8 @@ import yaml
 import rolecall as rc
 from rolecall.conversation import Author
 from rolecall.errors import InputError, RolecallError
-from rolecall.export import TARGETS, Exported, export, kobold, tavern
+from rolecall.export import TARGETS, Exported, axolotl, export, kobold, losses, ollama, tavern
+from rolecall.export import frames as frames_module
 from rolecall.export.axolotl import yaml as write_yaml
 from rolecall.export.frames import Difference, Frames, frames, split
 from rolecall.export.losses import writes_reasoning
@@ -30,6 +32,7 @@ from tests.conftest import EXAMPLES, PROFILE
 from tests.support import presets
 from tests.support.assets import asset, package
 from tests.test_docs import run_examples
+from tools.library import DOCS
 
 FORMATS = rc.formats()
 CHATS = EXAMPLES[PROFILE]
@@ -365,3 +368,27 @@ def test_small_formats_are_written_or_said_not_to_be(small: Format) -> None:
     assert other.count["compared"] > 10, other.count
     template = presets.modelfile_template(small.export("ollama"))
     assert ('{{ "{{" }} time' in template) == (small.name == "clash")
+
+
+def test_the_page_on_exporting_lists_every_code_of_the_targets() -> None:
+    text = (DOCS / "exporting.md").read_text(encoding="utf-8")
+    table = text[text.index("## What records of presets") :].partition("\n## How")[0]
+    listed = set(re.findall(r"`([a-z-]+)`", table))
+    sources = (tavern, kobold, losses, frames_module, ollama, axolotl)
+    found = {
+        code
+        for module in sources
+        for code in re.findall(
+            r'(?:Lost\(\s*|code = )(?:"(?:error|warning|note)",\s*)?"([a-z]+-?[a-z-]*)"',
+            Path(str(module.__file__)).read_text(encoding="utf-8"),
+        )
+    }
+    used = {
+        record.code
+        for name in FORMATS
+        for target in ("sillytavern", "kobold", "ollama")
+        for record in rc.format(name).export(target).lost
+    }
+    assert used <= listed
+    assert found - {"error", "warning", "note"} <= listed
+    assert listed <= found | {"system-kept", "system-unmoved"}
