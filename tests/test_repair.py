@@ -7,6 +7,7 @@ import dataclasses
 import random
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -261,6 +262,37 @@ def test_what_cannot_be_repaired_says_why_and_stays() -> None:
     assert [one.rule for one in made.unrepaired] == ["unknown-role-dropped"]
     assert "no open slot" in made.unrepaired[0].why
     assert made.jinja == published("autotrain/zephyr").jinja
+
+
+def test_where_nothing_serves_the_template_of_a_learnt_format_is_offered(tmp_path: Path) -> None:
+    """It refuses a role that it has no token for, and writes everything else as before."""
+    made = repaired("autotrain/zephyr", ("unknown-role-dropped",))
+    assert made.offer is not None
+    assert made.offer.without == ("unknown-role-dropped",)
+    assert "unknown-role-raises" in made.offer.refuses
+    one = published("autotrain/zephyr")
+    refused = 0
+    for conversation in conversations(150, UNSEEN):
+        if _typed(conversation):
+            continue
+        tokens = one.source.tokens
+        old = written(one.jinja, conversation, tokens)
+        new = written(made.offer.jinja, conversation, tokens)
+        if isinstance(new, reference.Failed):
+            refused += 1
+            said = [message["role"] for message in conversation["messages"]]
+            assert (
+                "tools" in conversation
+                or set(said) - {"system", "user", "assistant"}
+                or any(set(message) - {"role", "content"} for message in conversation["messages"])
+            )
+        elif "developer" not in str(conversation):
+            assert new == old
+    assert refused
+    # The file of the format is of the ordinary kind.
+    file = tmp_path / "learnt.toml"
+    file.write_text(made.offer.toml, encoding="utf-8")
+    assert rc.format(str(file)).render([{"role": "user", "content": "Hello."}]).text
 
 
 def test_reasoning_that_the_prompt_opens_is_left_to_the_models_makers() -> None:

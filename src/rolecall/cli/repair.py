@@ -230,6 +230,13 @@ def _lines(made: Repair) -> Iterator[str]:
         tokens = " and ".join(f"{text} for {name}" for name, text in made.assumed.items())
         yield f"No tokens are known beside the template; {tokens} stood in for them."
         yield ""
+    if made.offer is not None:
+        offered = made.offer
+        yield f"offered  without {', '.join(offered.without)}"
+        yield "         A format could be learnt from the template. Exported again, it writes the"
+        yield f"         same, and refuses what it has no place for: {offered.refused:,} of"
+        yield f"         {offered.compared:,} conversations that are written now. --json holds it."
+        yield ""
     if not made.changed:
         yield "nothing to repair" if not made.unrepaired else "nothing repaired"
         return

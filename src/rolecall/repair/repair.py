@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rolecall.errors import OptionError, TemplateError, nearest
 from rolecall.repair.proof import Proof, Step, Unrepaired
+
+if TYPE_CHECKING:
+    from rolecall.repair.learnt import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class Repair:
     unrepaired: tuple[Unrepaired, ...]
     """The findings that were to be repaired and stay, and why."""
     proof: Proof
+    offer: Offer | None
+    """Where nothing could be repaired: the exported template of a format that was learnt from this
+    one, which refuses where this one loses, if there is such a one."""
     assumed: Mapping[str, str]
     """Tokens that the template asks for and no file tells, with what stood in for them."""
 
@@ -52,6 +58,7 @@ class Repair:
             "steps": [step.to_json() for step in self.steps],
             "unrepaired": [one.to_json() for one in self.unrepaired],
             "proof": self.proof.to_json(),
+            "offer": None if self.offer is None else self.offer.to_json(),
             "assumed": dict(self.assumed),
         }
 
@@ -68,7 +75,8 @@ def repair(
 
     A change is kept only if the finding is gone, the audit finds nothing new, and on random
     conversations nothing changes but what the finding is about. The template is never worse
-    afterwards; where nothing can be repaired it is the same.
+    afterwards; where nothing can be repaired it is the same, and the template of a format that was
+    learnt from it may be offered in its place.
 
     Args:
         source: What `rolecall.template` takes, or a Template.
@@ -87,6 +95,7 @@ def repair(
     from rolecall.audit import STAND_INS
     from rolecall.audit.rules import known
     from rolecall.repair.edits import kinds, of_rule, opt_ins, own_rules
+    from rolecall.repair.learnt import offer
     from rolecall.repair.search import Search, prove
     from rolecall.repair.trial import Trial
     from rolecall.template.source import DEFAULT, read_source
@@ -134,6 +143,7 @@ def repair(
         search.kinds.clear()
         proof = prove(before, before, search)
         assert not isinstance(proof, str)
+    offered = offer(before, unrepaired, told) if unrepaired and not steps else None
     tokens = {} if given.tokens else {k: v for k, v in STAND_INS.items() if k in before.jinja}
     return Repair(
         given.name,
@@ -143,6 +153,7 @@ def repair(
         tuple(steps),
         tuple(unrepaired),
         proof,
+        offered,
         tokens,
     )
 

@@ -85,7 +85,7 @@ class Search:
             candidates = _distinct(kind.propose(self.trial, finding))
             for number, candidate in enumerate(candidates[:CANDIDATES], 1):
                 self.progress(f"{finding.rule}: change {number} of {len(candidates)}")
-                found, against = self._try(candidate, kind, finding)
+                found, against = self.tried_on(candidate, kind, finding)
                 if found is not None:
                     self.trial = found
                     self.steps.append(
@@ -97,7 +97,7 @@ class Search:
             reasons.append(f"{kind.why}" + (f" (of one change: {nearest})" if nearest else ""))
         return "; ".join(reasons)
 
-    def _try(
+    def tried_on(
         self, candidate: Candidate, kind: Kind, finding: Finding
     ) -> tuple[Trial | None, str | None]:
         """The template with a candidate, if it is better; or what speaks against it.
@@ -105,11 +105,11 @@ class Search:
         Only a candidate by which the finding is gone has anything said against it.
         """
         try:
-            return self._tried_on(candidate, kind, finding)
+            return self._try(candidate, kind, finding)
         except (TemplateError, ValueError):
             return None, None  # it is no Jinja, or takes too long
 
-    def _tried_on(
+    def _try(
         self, candidate: Candidate, kind: Kind, finding: Finding
     ) -> tuple[Trial | None, str | None]:
         made = self.trial.changed(candidate.apply(self.trial.jinja))
