@@ -37,7 +37,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "result_order": ("calls", "any"),
     "arguments": ("canonical", "any"),
     "whitespace": ("none", "inner", "any"),
-    "tool_schema": ("strings-integers-booleans-nested", "any"),
+    "tool_schema": (
+        "strings-integers-booleans-nested",
+        "strings-integers-booleans-null-nested",
+        "any",
+    ),
 }
 LISTS: dict[str, tuple[str, ...]] = {
     "first": ("user", "assistant"),
@@ -94,7 +98,7 @@ class Shape:
     empty_content: bool | tuple[str, ...] = False
     """Contents may be empty, of every role or of those given."""
     tool_schema: str = "strings-integers-booleans-nested"
-    """What tool schemas and arguments hold; ``any``: floats and HTML characters too."""
+    """What tool schemas and arguments hold; ``any``: null, floats and HTML characters too."""
     optional_description: bool = False
     """A tool may come without a description."""
     json_results: bool = False
@@ -313,6 +317,8 @@ class _Generator:
             made["items"] = self.schema(depth + 1)
         if kind == "number" and self.chance(50):
             made["minimum"] = 0.5
+        if "null" in self.shape.tool_schema and self.chance(15):
+            made["default"] = None
         return made
 
     def properties(self, depth: int) -> dict[str, Any]:
@@ -338,6 +344,8 @@ class _Generator:
         ]
         if self.shape.tool_schema == "any":
             makers += [lambda: self.number(-20, 100) / 8, lambda: None]
+        elif "null" in self.shape.tool_schema:
+            makers.append(lambda: None)
         if depth < 2:
             makers += [
                 lambda: [self.value(depth + 1) for _ in range(self.number(0, 2))],

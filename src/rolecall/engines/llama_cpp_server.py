@@ -63,6 +63,8 @@ def _answer(question: dict[str, Any], log: IO[str]) -> dict[str, Any]:
     params.n_parallel = params.cpuparams.n_threads = 1
     params.warmup = params.fit_params = False
     params.cache_ram_mib = 0
+    # By its default the server itself continues a last message of the assistant.
+    params.prefill_assistant = False
     start = log.seek(0, os.SEEK_END)
     try:
         server: Any = package.Server(params)
