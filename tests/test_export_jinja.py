@@ -173,12 +173,12 @@ def complaints(fmt: Format, conversation: dict[str, Any], arguments: dict[str, A
 
 
 def simpler(message: dict[str, Any]) -> dict[str, Any]:
-    """A message with one call at most and nothing beside it, or with a text beside other parts."""
+    """A message with one call at most and nothing beside it, or else with a text."""
     if message.get("tool_calls"):
         return {**message, "content": "", "tool_calls": message["tool_calls"][:1]}
     if isinstance(message.get("content"), list):
         return {**message, "content": [*message["content"], {"type": "text", "text": "x"}]}
-    return message
+    return message if message.get("content") else {**message, "content": "x"}
 
 
 def refusals(fmt: Format, conversation: dict[str, Any], chosen: dict[str, Any]) -> set[str]:
