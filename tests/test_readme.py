@@ -22,9 +22,10 @@ import pytest
 from tests.support.assets import tokenizer_file
 
 ROOT = Path(__file__).parents[1]
-# The blocks of this page are a session of their own, which tests/test_docs_audit.py runs.
-SESSION = ROOT / "docs" / "auditing.md"
-PAGES = [ROOT / "README.md", *sorted({*(ROOT / "docs").rglob("*.md")} - {SESSION})]
+# The blocks of these pages are sessions of their own, which tests/test_docs_audit.py and
+# tests/test_docs_repair.py run.
+SESSIONS = {ROOT / "docs" / "auditing.md", ROOT / "docs" / "repairing.md"}
+PAGES = [ROOT / "README.md", *sorted({*(ROOT / "docs").rglob("*.md")} - SESSIONS)]
 PLACEHOLDER = re.compile(r"path/to/(?:(?P<name>[\w.-]+)/)?tokenizer\.json")
 
 
