@@ -139,7 +139,7 @@ def _of(role: str, key: str = "content") -> Callable[[Case], list[str]]:
     ]
 
 
-_results, _systems = _of("tool"), _of("system")
+_results, _systems, _questions = _of("tool"), _of("system"), _of("user")
 _thoughts = _of("assistant", "reasoning_content")
 
 
@@ -271,6 +271,25 @@ RESTRICTIONS: Mapping[str, Restriction] = {
         "Where tools are given they are called.",
         lambda case: bool(_tools(case)) and not _calls(case),
     ),
+    "tools behind a reply": Restriction(
+        "Tools are given where the model is to speak next.",
+        lambda case: bool(_tools(case)) and case.messages[-1]["role"] == "assistant",
+    ),
+    "tools in a loop": Restriction(
+        "Tools are given where a user spoke last.",
+        lambda case: bool(_tools(case)) and case.messages[-1]["role"] != "user",
+    ),
+    "system in a loop": Restriction(
+        "There is no system prompt where calls or results come last.",
+        lambda case: (
+            bool(_systems(case))
+            and ("tool_calls" in case.messages[-1] or case.messages[-1]["role"] == "tool")
+        ),
+    ),
+    "repeated questions": Restriction(
+        "Where tools are given no user says the same twice.",
+        lambda case: bool(_tools(case)) and len(set(_questions(case))) < len(_questions(case)),
+    ),
     "unanswered calls": Restriction("Calls have their results, also at the end.", _unanswered),
     "words beside calls": Restriction(
         "A message that makes calls says nothing else.",
@@ -361,6 +380,7 @@ class _Maker:
         self.reasoning = kind == "reasoning"
         self.plain = domain.plain
         self.used = 0
+        self.asked: list[str] = []
 
     def maybe(self, chance: float) -> bool:
         return self.rng.random() < chance
@@ -374,6 +394,8 @@ class _Maker:
         for number in range(rounds := self.rng.choice((1, 1, 2, 2, 3))):
             messages += self.round(last=number + 1 == rounds)
         system = "S" in self.plain.letters and self.maybe(0.5)
+        if not self.plain.answered and messages[-1]["role"] == "assistant":
+            system = False
         if tools and "tools without system" in self.without:
             system = True
         if tools and "tools with system" in self.without:
@@ -398,7 +420,11 @@ class _Maker:
 
     def round(self, *, last: bool) -> list[Wire]:
         """What a user asks, with all that follows until the model has answered."""
-        made: list[Wire] = [{"role": "user", "content": self.text("U")}]
+        question = self.text("U")
+        if self.asked and self.maybe(0.1):
+            question = self.rng.choice(self.asked)
+        self.asked.append(question)
+        made: list[Wire] = [{"role": "user", "content": question}]
         stops = self.rng.choice(("asked", "called", "answered", "said")) if last else "said"
         if stops == "asked":
             return made

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rolecall.canonical import CLIENT_PLACES
 from rolecall.errors import ConversationError, LossError
 from rolecall.learn.cells import Atom, Cell, Ref, flat
 from rolecall.learn.draft import Draft, Inexpressible
@@ -69,6 +70,9 @@ def frame(
         marked.remove("calls")
     else:
         marked.remove("tools")
+    if author == "client" and marked.tables.get("system", {}).get("place") in CLIENT_PLACES:
+        # Its slot is gone with the body.
+        marked.tables["system"] = {"place": "refuse"}
     if tools and not marked.has("tools"):
         marked.tables["tools"] = {"place": "start", "frame": f"{SCHEMAS}{{tools}}{SCHEMAS}"}
     for key in ("first", "alone", "after", "rules"):

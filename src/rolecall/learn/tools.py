@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from rolecall import strategies
+from rolecall.canonical import CLIENT_PLACES
 from rolecall.conversation import Author
 from rolecall.errors import ConversationError, FormatFileError, LossError
 from rolecall.format import Format
@@ -21,6 +22,7 @@ from rolecall.learn.cells import (
     flat,
     inner,
     repeated,
+    shared_start,
     spelled,
     unnumbered,
 )
@@ -177,6 +179,8 @@ def _known(index: int | None) -> Known:
     def slot(message: int | None, field: str) -> str | None:
         if message is not None and message == index and field == "content":
             return "content"
+        if message == 0 and field == "content":
+            return "system"
         if message is None and field.startswith("tools[") and field.endswith("].function.name"):
             return f"tool_name#{field[6 : field.index(']')]}"
         return None
@@ -219,7 +223,7 @@ def _cell(
         if not isinstance(trace, Trace):
             raise Inexpressible(f"it refuses tools: {trace}")
         start, end = located(trace, around)
-        index = next((n for n, m in enumerate(messages) if word in m["content"]), None)
+        index = max((n for n, m in enumerate(messages) if word in m["content"]), default=None)
         probes.append(Written(trace, start, end, _needles(spelling, given)))
     return read(probes, _known(index))
 
@@ -352,10 +356,14 @@ def _in_client(prober: Prober, draft: Draft, spelling: Spelling, place: str) -> 
     def alone(content: str, word: str) -> tuple[list[Wire], list[Wire]]:
         return [wire_message("client", content)], [wire_message("client", word)]
 
+    def below(content: str, word: str) -> tuple[list[Wire], list[Wire]]:
+        messages = [wire_message("owner", f"S{content}"), wire_message("client", content)]
+        return messages, [wire_message("client", word)]
+
     def cell(count: int) -> Cell:
         return _cell(prober, draft, spelling, "client", alone, count)
 
-    def headed(count: int) -> Cell:
+    def headed(count: int) -> tuple[Cell, str]:
         return _header(prober, draft, spelling, count)
 
     _elsewhere(prober, draft, spelling)
@@ -363,14 +371,26 @@ def _in_client(prober: Prober, draft: Draft, spelling: Spelling, place: str) -> 
     try:
         rule, table = _rule(spelling, cell)
     except Inexpressible:
-        rule, table = _rule(spelling, headed)
-        opened = spelled(_pulled(headed(1), rule), grouped=True)
-        turn["open"] = group("tools", opened) + turn.get("open", "")
+        rule, table = _rule(spelling, lambda count: headed(count)[0])
+        added, behind = headed(1)
+        opened = group("tools", spelled(_pulled(added, rule), grouped=True))
+        for header in (turn, *turn.get("after", {}).values()):
+            source = header.get("open", "")
+            if not source.endswith(behind):
+                raise Inexpressible(
+                    "tools stand in one header of a user's and not in others"
+                ) from None
+            header["open"] = source[: len(source) - len(behind)] + opened + behind
     else:
         cells: dict[Key, Cell] = {
             frozenset(("content",)): cell(0),
             frozenset(("content", "tools")): _pulled(cell(1), rule),
         }
+        system = draft.tables.get("system", {})
+        if system.get("place") in CLIENT_PLACES and "fold" not in system:
+            prompted = partial(_cell, prober, draft, spelling, "client", below)
+            cells[frozenset(("system", "content"))] = prompted(0)
+            cells[frozenset(("system", "content", "tools"))] = _pulled(prompted(1), rule)
         _set_body(prober, draft, "client", cells)
     draft.tables["tools"] = {**table, "place": place}
 
@@ -405,23 +425,27 @@ def _elsewhere(prober: Prober, draft: Draft, spelling: Spelling) -> None:
                     return
 
 
-def _header(prober: Prober, draft: Draft, spelling: Spelling, count: int) -> Cell:
-    """What stands between everything before a client's turn and its header."""
+def _header(prober: Prober, draft: Draft, spelling: Spelling, count: int) -> tuple[Cell, str]:
+    """What tools add to the header of a client's turn, and what of the header stands behind it."""
     given = [schema(prober) for _ in range(count)]
     message = wire_message("client", prober.word())
-    around = frame(draft, "client", [message], message["content"], **_options(draft))
+    around = frame(draft, "client", [message], message["content"], given, **_options(draft))
     plain, trace = prober.trace([message]), prober.trace([message], given)
     if around is None or not isinstance(plain, Trace) or not isinstance(trace, Trace):
         raise Inexpressible("what stands around a user's turn is not known")
-    start = len(around.before)
-    end = len(trace.text) - len(plain.text) + start
-    if trace.text[:start] != plain.text[:start] or trace.text[end:] != plain.text[start:]:
+    until = len(around.before) + len(around.header)
+    more = len(trace.text) - len(plain.text)
+    same = shared_start(flat((trace.text[: until + more],)), flat((plain.text[:until],)))
+    start = len("".join(map(str, flat((plain.text[:until],))[:same])))
+    end = start + more
+    if start < len(around.before) or trace.text[end:] != plain.text[start:]:
         raise Inexpressible("tools change what stands elsewhere")
-    return read([Written(trace, start, end, _needles(spelling, given))], _known(None))
+    cell = read([Written(trace, start, end, _needles(spelling, given))], _known(None))
+    return cell, plain.text[start:until]
 
 
 def _set_body(prober: Prober, draft: Draft, author: str, cells: Mapping[Key, Cell]) -> None:
-    draft.turn(author)["body"] = fit(cells, ("tools", "content"))
+    draft.turn(author)["body"] = fit(cells, ("tools", "system", "content"))
     for cell in cells.values():
         tokens(prober, draft, cell)
 
