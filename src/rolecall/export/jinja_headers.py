@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rolecall.conversation import STANDARD_ROLES, Author
+from rolecall.conversation import STANDARD_ROLES
 from rolecall.errors import ForgedHeaderError
 from rolecall.export.jinja_code import (
+    Block,
+    Line,
     Node,
     Out,
-    both,
+    choose,
     listed,
     loop,
     none_of,
-    one_of,
     quoted,
     refuse,
     setting,
     when,
+    written,
 )
 from rolecall.export.jinja_patterns import used
 from rolecall.header import HeaderReader, Speakers, check_header, header_source
@@ -140,7 +142,7 @@ def forged(export: Export, spec: TurnSpec, of: str, *where: str) -> list[Node]:
         arguments = [value, given, " ~ ".join(where), *shown]
         nodes.append(Out(f"check_header({', '.join(arguments)})"))
     if "speaker" in marks:
-        nodes += _labels(export, of, where)
+        nodes.append(Out(f"check_label({of}.name, {' ~ '.join(where)})"))
     if any("role" not in written_with(header, {"name"}) for header in headers) and named:
         nodes += _shared(export, spec, of, where)
     return nodes
@@ -157,25 +159,63 @@ def written_with(header: Pattern, filled: set[str]) -> set[str]:
     return found
 
 
-def _labels(export: Export, of: str, where: Sequence[str]) -> list[Node]:
-    """Refuse names that are the label of a role."""
+def label_macro(export: Export) -> str:
+    """The macro that refuses names that are the label of a role."""
     fmt = export.fmt
-    known: dict[str, Author] = dict(export.authors)
-    known |= {text_of(label): export.authors[role] for role, label in fmt.labels.items()}
-    nodes: list[Node] = []
-    for author in dict.fromkeys(known.values()):
-        roles = [role for role, who in known.items() if who == author]
-        words = f"' in the header of {fmt.name} reads back as {author} '"
-        raised = refuse(
-            *where,
-            '", name: \'"',
-            f"{of}.name",
-            quoted(words),
-            f"{of}.name",
-            quoted("'; choose another name"),
-        )
-        nodes += when(both(f"{of}.name", one_of(f"{of}.name", roles)), [raised])
-    return nodes
+
+    def raised(author: str, role: str) -> list[Node]:
+        words = f"' in the header of {fmt.name} reads back as "
+        parts = [quoted(words), author, '" \'"', role, quoted("'; choose another name")]
+        return [refuse("where", '", name: \'"', "name", *parts)]
+
+    branches = [("name and name in authors", raised("authors[name]", "name"))]
+    for role, label in fmt.labels.items():
+        known = raised(quoted(export.authors[role]), quoted(role))
+        branches.append((f"name == {quoted(text_of(label))}", known))
+    title = Line("{#- Refuse a name that is the label of a role. -#}")
+    return written(
+        [title, Block("macro check_label(name, where)", tuple(choose(branches)), "endmacro")]
+    )
+
+
+def name_macro(export: Export) -> str:
+    """The macro that refuses names that somebody else has, where headers do not say whose."""
+    nodes: list[Node] = [setting("first", "namespace(role='', author='')")]
+    for role, name, who in export.named:
+        known = [setting("first.role", quoted(role)), setting("first.author", quoted(who))]
+        nodes += when(f"not first.role and name == {quoted(name)}", known)
+    who_is = "author(other)" if export.named else "authors[other.role]"
+    speaks: list[Node] = [setting("first.role", "other.role"), setting("first.author", who_is)]
+    nodes += loop("other in messages", when("not first.role and other.name == name", speaks))
+    declare = [
+        quoted(", or declare the speaker with cast={('"),
+        "said",
+        quoted("', '"),
+        "name",
+        quoted("'): '"),
+        "whose",
+        quoted("'}"),
+    ]
+    raised = refuse(
+        "where",
+        '", name: \'"',
+        "name",
+        quoted(f"' in the header of {export.fmt.name} reads back as "),
+        "first.author",
+        '" \'"',
+        "said",
+        "\"' named '\"",
+        "name",
+        '"\', not as "',
+        "whose",
+        quoted("; choose another name"),
+        f"({' ~ '.join(declare)} if {none_of('said', list(STANDARD_ROLES))} else '')",
+    )
+    wrong = [setting("said", "role or first.role"), raised]
+    nodes += when("first.author and first.author != whose", wrong)
+    title = Line("{#- Refuse a name that is somebody else's. -#}")
+    begin = "macro check_name(name, whose, role, where)"
+    return written([title, Block(begin, tuple(when("name", nodes)), "endmacro")])
 
 
 def _shared(export: Export, spec: TurnSpec, of: str, where: Sequence[str]) -> list[Node]:
@@ -188,7 +228,8 @@ def _shared(export: Export, spec: TurnSpec, of: str, where: Sequence[str]) -> li
         return []
     if spec.role not in STANDARD_ROLES and spec.role in export.authors:
         return _cast_alone(export, spec, of, where)
-    return _first_of_name(export, spec, of, where)
+    role = "''" if spec.role in STANDARD_ROLES else quoted(spec.role)
+    return [Out(f"check_name({of}.name, {quoted(spec.author)}, {role}, {' ~ '.join(where)})")]
 
 
 def _sources(fmt: Format, spec: TurnSpec) -> set[str]:
@@ -202,70 +243,20 @@ def _cast_alone(export: Export, spec: TurnSpec, of: str, where: Sequence[str]) -
     for role, name, author in reversed(export.named):
         if role == spec.role:
             who = f"{quoted(author)} if {of}.name == {quoted(name)} else {who}"
-    shown = quoted(spec.role)
-    raised = _somebody_else(export, spec, of, where, "cast_as", shown, _declare(spec, of, shown))
-    condition = f"{of}.name and cast_as != {quoted(spec.author)}"
-    return [setting("cast_as", who), *when(condition, [raised])]
-
-
-def _declare(spec: TurnSpec, of: str, role: str) -> list[str]:
-    """The way out of a name that is somebody else's, in code."""
-    return [
-        quoted(", or declare the speaker with cast={('"),
-        role,
-        quoted("', '"),
-        f"{of}.name",
-        quoted(f"'): '{spec.author}'}}"),
-    ]
-
-
-def _somebody_else(
-    export: Export,
-    spec: TurnSpec,
-    of: str,
-    where: Sequence[str],
-    author: str,
-    role: str,
-    hint: list[str],
-) -> Out:
-    return refuse(
+    raised = refuse(
         *where,
         '", name: \'"',
         f"{of}.name",
         quoted(f"' in the header of {export.fmt.name} reads back as "),
-        author,
-        '" \'"',
-        role,
-        "\"' named '\"",
+        "cast_as",
+        quoted(f" '{spec.role}' named '"),
         f"{of}.name",
-        quoted(f"', not as {spec.author}; choose another name"),
-        *hint,
-    )
-
-
-def _first_of_name(export: Export, spec: TurnSpec, of: str, where: Sequence[str]) -> list[Node]:
-    standard = spec.role in STANDARD_ROLES
-    cast = [(role, name, who) for role, name, who in export.named]
-    nodes: list[Node] = [setting("first", "namespace(role='', author='')")]
-    for role, name, who in cast:
-        condition = f"not first.role and {of}.name == {quoted(name)}"
-        nodes += when(
-            condition, [setting("first.role", quoted(role)), setting("first.author", quoted(who))]
-        )
-    who_is = "author(other)" if export.named else "authors[other.role]"
-    nodes += loop(
-        "other in messages",
-        when(
-            f"not first.role and other.name == {of}.name",
-            [setting("first.role", "other.role"), setting("first.author", who_is)],
+        quoted(
+            f"', not as {spec.author}; choose another name, or declare the speaker with "
+            f"cast={{('{spec.role}', '"
         ),
+        f"{of}.name",
+        quoted(f"'): '{spec.author}'}}"),
     )
-    shown = "first.role" if standard else quoted(spec.role)
-    hint = _declare(spec, of, shown)
-    if standard:
-        unless = none_of("first.role", list(STANDARD_ROLES))
-        others = any(role not in STANDARD_ROLES for role in export.authors)
-        hint = [f"({' ~ '.join(hint)} if {unless} else '')"] if others else []
-    raised = _somebody_else(export, spec, of, where, "first.author", shown, hint)
-    nodes += when(f"first.author and first.author != {quoted(spec.author)}", [raised])
-    return when(f"{of}.name", nodes)
+    condition = f"{of}.name and cast_as != {quoted(spec.author)}"
+    return [setting("cast_as", who), *when(condition, [raised])]

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from rolecall.export import jinja_schemas
-from rolecall.export.jinja_code import Block, Node, Text, choose, one_of, quoted, written
+from rolecall.export.jinja_code import Block, Node, Out, Text, choose, quoted, written
+from rolecall.export.jinja_headers import label_macro, name_macro
 from rolecall.export.jinja_patterns import known_ids
 
 if TYPE_CHECKING:
@@ -170,6 +171,8 @@ def _macros(export: Export) -> dict[str, tuple[str, str]]:
     letters, length = known_ids(export.fmt) or ("", 0)
     macros["is_id"] = IS_ID.replace("LENGTH", str(length)).replace("LETTERS", quoted(letters))
     macros["check_header"] = HEADER.replace("WORDS", quoted(words))
+    macros["check_label"] = label_macro(export)
+    macros["check_name"] = name_macro(export)
     macros["json_arguments"] = ARGUMENTS
     macros["call_name"] = CALL_NAME
     macros |= jinja_schemas.MACROS
@@ -182,9 +185,5 @@ def author(export: Export) -> str:
     for role, name, who in export.named:
         condition = f"message.role == {quoted(role)} and message.name == {quoted(name)}"
         branches.append((condition, [Text(who)]))
-    who_else: list[tuple[str, list[Node]]] = [
-        (one_of("message.role", export.roles(who)), [Text(who)])
-        for who in dict.fromkeys(export.authors.values())
-    ]
-    branches += who_else
+    branches.append(("", [Out("authors[message.role] or ''")]))
     return written([Block("macro author(message)", tuple(choose(branches)), "endmacro")])

@@ -25,9 +25,8 @@ def variables(export: Export) -> list[Node]:
     """Defaults of what a template is given beside the messages, and who speaks next."""
     fmt = export.fmt
     nodes: list[Node] = [Line(f"{{#- {_plain(fmt.title)}, exported by Rolecall -#}}")]
-    if not export.named:
-        table = ", ".join(f"{quoted(role)}: {quoted(who)}" for role, who in export.authors.items())
-        nodes.append(setting("authors", f"{{{table}}}"))
+    table = ", ".join(f"{quoted(role)}: {quoted(who)}" for role, who in export.authors.items())
+    nodes.append(setting("authors", f"{{{table}}}"))
     cited = _tokens(export)
     for name, value in (("bos_token", fmt.bos_token), ("eos_token", fmt.eos_token)):
         if name in cited:
