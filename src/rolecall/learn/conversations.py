@@ -24,6 +24,7 @@ STRINGS = (
     "Brest", "", 'say "it"', "back\\slash", "two\nlines", "<b>&amp;</b>", "日本語", "ünï", "true",
     "5", "null", "it's", "{x}", " padded ", "</parameter>", "</tool_call>",
 )  # fmt: skip
+PROMPT = "add_generation_prompt"
 RESULTS = ('{"sky": "fog", "wind": 3}', "[1, 2]", "null", "5", "true", '"quoted"', "{'a': 1}")
 
 
@@ -290,6 +291,10 @@ RESTRICTIONS: Mapping[str, Restriction] = {
         "Where tools are given no user says the same twice.",
         lambda case: bool(_tools(case)) and len(set(_questions(case))) < len(_questions(case)),
     ),
+    "prompts behind results": Restriction(
+        "The model is not asked to speak where results come last.",
+        lambda case: case.messages[-1]["role"] == "tool" and bool(case.arguments.get(PROMPT)),
+    ),
     "unanswered calls": Restriction("Calls have their results, also at the end.", _unanswered),
     "words beside calls": Restriction(
         "A message that makes calls says nothing else.",
@@ -410,7 +415,7 @@ class _Maker:
             and self.maybe(0.5)
             and "U" in self.plain.prompts
         ):
-            arguments["add_generation_prompt"] = True
+            arguments[PROMPT] = True
         return Case(messages, arguments, self.domain.form)
 
     def text(self, letter: str) -> str:

@@ -269,12 +269,19 @@ def _after_results(prober: Prober, draft: Draft) -> None:
     trace = prober.trace(messages)
     if not isinstance(trace, Trace):
         raise Inexpressible(f"it refuses a reply behind results: {trace}")
+    expected = _from(trace.text, loop, reply)
+    turn = draft.turn("model")
+    headers = [turn.get("open", ""), *(t["open"] for t in turn.get("after", {}).values())]
+    for header in dict.fromkeys(headers):
+        text = _rendered(_with_header(draft, header), messages)
+        if text is not None and _from(text, loop, reply) == expected:
+            if header != headers[0]:
+                turn["after"]["tool"] = {"open": header}
+            return
     text = _rendered(draft, messages)
     if text is None:
         raise Inexpressible("the draft refuses a reply behind results")
-    expected, found = _from(trace.text, loop, reply), _from(text, loop, reply)
-    if expected == found:
-        return
+    found = _from(text, loop, reply)
     opened: str = draft.turn("model").get("open", "")
     without = _rendered(_with_header(draft, HERE), messages)
     assert without is not None
