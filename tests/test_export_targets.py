@@ -121,9 +121,9 @@ def test_kobold_writes_the_format(name: str) -> None:
     places, moved = kobold.declared(made, adapter)
     _records(exported, places, moved)
     comparison = Comparison(fmt, made, places, moved)
-    for messages, _, text in comparison.cases(2 * CHATS, 1):
+    for messages, _, text in comparison.cases(CHATS, 1):
         assert presets.kobold(adapter, messages) == text, messages
-    assert comparison.count["compared"] > CHATS // 30, comparison.count
+    assert comparison.count["compared"] >= CHATS // 50, comparison.count
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -135,10 +135,10 @@ def test_sillytavern_writes_the_format(name: str) -> None:
     places, moved = tavern.declared(made)
     _records(exported, places, moved)
     comparison = Comparison(fmt, made, places, moved)
-    for messages, speaker, text in comparison.cases(2 * CHATS, 2):
+    for messages, speaker, text in comparison.cases(CHATS, 2):
         chat = presets.tavern_chat(messages, speaker)
         assert presets.tavern(instruct, context, chat) == text, messages
-    assert comparison.count["compared"] > CHATS // 30, comparison.count
+    assert comparison.count["compared"] >= CHATS // 50, comparison.count
 
 
 def _presets(exported: Exported) -> tuple[dict[str, Any], dict[str, Any]]:
