@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, cast
 
 from rolecall.learn import chats
@@ -221,6 +222,13 @@ RESTRICTIONS: Mapping[str, Restriction] = {
             "reasoning_content" in m and not m["content"].strip() for m in case.messages
         ),
     ),
+    "old thoughts": Restriction(
+        "Reasoning stands behind the last message of a user's only.",
+        lambda case: any(
+            "reasoning_content" in message and any(m["role"] == "user" for m in case.messages[n:])
+            for n, message in enumerate(case.messages)
+        ),
+    ),
     "odd thoughts": Restriction(
         "Reasoning holds none of the template's own words, and no tokens.",
         lambda case: any(not set(text.split()) <= set(PLAIN) for text in _thoughts(case)),
@@ -294,6 +302,13 @@ RESTRICTIONS: Mapping[str, Restriction] = {
     "prompts behind results": Restriction(
         "The model is not asked to speak where results come last.",
         lambda case: case.messages[-1]["role"] == "tool" and bool(case.arguments.get(PROMPT)),
+    ),
+    "calls behind results": Restriction(
+        "Behind results the model answers, and makes no further calls.",
+        lambda case: any(
+            before["role"] == "tool" and "tool_calls" in message
+            for before, message in pairwise(case.messages)
+        ),
     ),
     "unanswered calls": Restriction("Calls have their results, also at the end.", _unanswered),
     "words beside calls": Restriction(

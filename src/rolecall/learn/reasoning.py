@@ -47,7 +47,12 @@ def reasoning(prober: Prober, draft: Draft) -> None:
     seen = list(_seen(prober, draft))
     if not any(_holds(one.cell) for one in seen):
         raise Inexpressible("it writes no reasoning")
-    body = fit_body(seen, policies())
+    try:
+        body = fit_body(seen, policies())
+    except Inexpressible:
+        # What is left of reasoning in earlier turns may be out of order, and is not claimed then.
+        seen = [one for one in seen if one.context is not EARLIER or "reasoning" not in one.given]
+        body = fit_body(seen, policies())
     last = [one for one in seen if one.context is LAST]
     draft.known.setdefault("holds", {})["reasoning with calls"] = holds(last, "reasoning")
     table: dict[str, Any] = {}
