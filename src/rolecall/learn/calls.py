@@ -32,7 +32,17 @@ from rolecall.learn.model import (
 )
 from rolecall.learn.probe import Prober
 from rolecall.learn.settle import settle
-from rolecall.learn.spots import Needle, Wire, Written, frame, located, message_field, read, tokens
+from rolecall.learn.spots import (
+    Needle,
+    Wire,
+    Written,
+    ended,
+    frame,
+    message_field,
+    read,
+    tokens,
+    without_end,
+)
 from rolecall.pattern import dump_json
 from rolecall.template.trace import Trace
 
@@ -85,6 +95,8 @@ def calls(prober: Prober, draft: Draft) -> None:
     _ids(prober, form, rule, table)
     _check_arguments(prober, form, draft)
     draft.tables["calls"] = table
+    if "call_end" in draft.known:
+        draft.turn("model")["call_end"] = spelled((draft.known["call_end"],))
     draft.table("match")["call_name"] = NAMES
     set_body(draft, body.pattern)
     draft.known["form"] = form
@@ -189,11 +201,12 @@ def _of_calls(prober: Prober, draft: Draft, form: CallForm, count: int) -> Cell 
     trace = prober.trace([user, wire_message("model", "", calls=made)])
     if around is None or not isinstance(trace, Trace):
         return None
-    start, end = located(trace, around)
+    start, end, own = ended(trace, around)
     spelled_out = [dump_json(given) for given in arguments]
     needles = {a: Needle(f"arguments#{n}", a) for n, a in enumerate(spelled_out)}
     numbers = {str(n): f"index#{n}" for n in range(count)}
-    return read([Written(trace, start, end, needles, numbers)], message_field(1))
+    cell = read([Written(trace, start, end, needles, numbers)], message_field(1))
+    return without_end(draft, cell) if own else cell
 
 
 def pulled_out(rule: Repeated, seen: Sequence[Observation]) -> list[Observation]:

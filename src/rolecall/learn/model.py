@@ -14,7 +14,18 @@ from rolecall.learn import plain
 from rolecall.learn.cells import Cell, Key, fit
 from rolecall.learn.draft import Draft, Inexpressible
 from rolecall.learn.probe import Prober
-from rolecall.learn.spots import PADS, Needle, Wire, Written, frame, located, message_field, read
+from rolecall.learn.spots import (
+    PADS,
+    Needle,
+    Wire,
+    Written,
+    ended,
+    frame,
+    located,
+    message_field,
+    read,
+    without_end,
+)
 from rolecall.pattern import Piece, dump_json
 from rolecall.template.layout import REASONING_FIELDS
 from rolecall.template.trace import Trace
@@ -129,6 +140,7 @@ def _observed(
     spelled = dump_json(arguments)
     needles = {spelled: Needle("arguments#0", spelled)}
     probes: list[Written] = []
+    own = False
     for before, after in PADS:
         message = wire_message(
             "model",
@@ -140,9 +152,13 @@ def _observed(
         trace = prober.trace(messages)
         if not isinstance(trace, Trace):
             return None
-        start, end = located(trace, around)
+        if "calls" in key:
+            start, end, own = ended(trace, around)
+        else:
+            start, end = located(trace, around)
         probes.append(Written(trace, start, end, needles, {"0": "index#0"}))
-    return read(probes, message_field(context.index))
+    cell = read(probes, message_field(context.index))
+    return without_end(draft, cell) if own else cell
 
 
 @dataclass(frozen=True, slots=True)

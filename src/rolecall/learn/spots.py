@@ -257,6 +257,34 @@ def located(trace: Trace, around: Frame) -> tuple[int, int]:
     return len(before), len(text) - len(after)
 
 
+def ended(trace: Trace, around: Frame) -> tuple[int, int, bool]:
+    """Where the body of a turn stands that makes calls, and whether an end of its own follows it.
+
+    Its own end, if it has one, belongs to what is returned.
+
+    Raises:
+        Inexpressible: If the template writes something else around it.
+    """
+    try:
+        return *located(trace, around), False
+    except Inexpressible:
+        return *located(trace, around._replace(end="")), True
+
+
+def without_end(draft: Draft, cell: Cell) -> Cell:
+    """The body of a turn that makes calls and has an end of its own, which the draft is told of.
+
+    Raises:
+        Inexpressible: If nothing tells the end from the call, or it is another one elsewhere.
+    """
+    own = cell[-1] if cell else ""
+    tag = own.slot if isinstance(own, Ref) else own
+    known = draft.known.setdefault("call_end", own)
+    if own != known or not (tag in ("eos_token", "bos_token") or tag[:1] in "<["):
+        raise Inexpressible("what stands behind the turn changes")
+    return cell[:-1]
+
+
 PADS = (("\n ", " \n"), (" \n", "\n "))
 """White space to put around a text; what is left of both tells which filter it went through."""
 
