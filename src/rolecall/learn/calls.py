@@ -204,6 +204,8 @@ def _of_calls(prober: Prober, draft: Draft, form: CallForm, count: int) -> Cell 
     start, end, own = ended(trace, around)
     spelled_out = [dump_json(given) for given in arguments]
     needles = {a: Needle(f"arguments#{n}", a) for n, a in enumerate(spelled_out)}
+    needles |= {name: Needle(f"call_name#{n}", name) for n, name in enumerate(names)}
+    needles |= {call["id"]: Needle(f"call_id#{n}", call["id"]) for n, call in enumerate(made)}
     numbers = {str(n): f"index#{n}" for n in range(count)}
     cell = read([Written(trace, start, end, needles, numbers)], message_field(1))
     return without_end(draft, cell) if own else cell

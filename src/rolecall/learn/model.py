@@ -138,7 +138,9 @@ def _observed(
     if around is None:
         return None
     spelled = dump_json(arguments)
-    needles = {spelled: Needle("arguments#0", spelled)}
+    # Names and ids are found by their text too, where their origin is lost.
+    needles = {spelled: Needle("arguments#0", spelled), name: Needle("call_name#0", name)}
+    needles[call_id] = Needle("call_id#0", call_id)
     probes: list[Written] = []
     own = False
     for before, after in PADS:
