@@ -57,6 +57,8 @@ class Spelling(NamedTuple):
     indent: int | None
     further: bool
     """Whether the lines of its JSON stand further in than they would by themselves."""
+    odd: bool = True
+    """Whether fields beside name, description and parameters are written as the others are."""
 
     def given(self, tool: Wire) -> str:
         """The text that fills the slot."""
@@ -109,7 +111,7 @@ def tools(prober: Prober, draft: Draft) -> None:
         tried = draft.copy()
         try:
             place(prober, tried, spelling)
-            _check(prober, draft, tried)
+            _check(prober, draft, tried, spelling)
             settle(prober, tried, "tools")
         except Inexpressible as error:
             problems.append(f"{error}")
@@ -152,7 +154,7 @@ def _spelling(prober: Prober) -> Spelling:
             continue
         for spelling in _spellings():
             if spelling.written(tool) in trace.text:
-                return spelling
+                return spelling._replace(odd=odd)
         if tool["function"]["name"] in trace.text:
             reason = "it writes tool schemas in a notation of its own"
     raise Inexpressible(reason)
@@ -211,7 +213,7 @@ def _cell(
         count: How many tools are offered; 0 for none.
     """
     word = prober.word()
-    given = [schema(prober) for _ in range(count)]
+    given = [schema(prober, odd=spelling.odd) for _ in range(count)]
     probes: list[Written] = []
     index: int | None = None
     for before, after in PADS:
@@ -309,7 +311,7 @@ def _in_system(prober: Prober, draft: Draft, spelling: Spelling) -> None:
 
 def _at_start(prober: Prober, draft: Draft, spelling: Spelling) -> None:
     """The schemas are a turn of their own in front of all others."""
-    given = [schema(prober) for _ in range(3)]
+    given = [schema(prober, odd=spelling.odd) for _ in range(3)]
     user = wire_message("client", prober.word())
     owner = wire_message("owner", prober.word())
     cells: dict[int, Cell] = {}
@@ -397,7 +399,7 @@ def _in_client(prober: Prober, draft: Draft, spelling: Spelling, place: str) -> 
 
 def _elsewhere(prober: Prober, draft: Draft, spelling: Spelling) -> None:
     """Write what stands in front of the turn that receives the tools only where there are any."""
-    tool = schema(prober)
+    tool = schema(prober, odd=spelling.odd)
     message = wire_message("client", prober.word())
     around = frame(draft, "client", [message], message["content"], **_options(draft))
     trace = prober.trace([message], [tool])
@@ -427,7 +429,7 @@ def _elsewhere(prober: Prober, draft: Draft, spelling: Spelling) -> None:
 
 def _header(prober: Prober, draft: Draft, spelling: Spelling, count: int) -> tuple[Cell, str]:
     """What tools add to the header of a client's turn, and what of the header stands behind it."""
-    given = [schema(prober) for _ in range(count)]
+    given = [schema(prober, odd=spelling.odd) for _ in range(count)]
     message = wire_message("client", prober.word())
     around = frame(draft, "client", [message], message["content"], given, **_options(draft))
     plain, trace = prober.trace([message]), prober.trace([message], given)
@@ -460,7 +462,7 @@ _ORDERS = ("U", "SU", "UAU", "SUAU", "UAUAU", "UA", "SUA")
 _AUTHORS: dict[str, Author] = {"S": "owner", "U": "client", "A": "model"}
 
 
-def _check(prober: Prober, plain: Draft, draft: Draft) -> None:
+def _check(prober: Prober, plain: Draft, draft: Draft, spelling: Spelling) -> None:
     """Compare what template and draft write with tools, where they agree without any.
 
     Raises:
@@ -475,7 +477,7 @@ def _check(prober: Prober, plain: Draft, draft: Draft) -> None:
         if not isinstance(bare, Trace) or bare.text != _rendered(before, messages, None, asked):
             continue
         for count in (1, 2):
-            given = [schema(prober) for _ in range(count)]
+            given = [schema(prober, odd=spelling.odd) for _ in range(count)]
             trace = prober.trace(messages, given, add_generation_prompt=prompt)
             text = _rendered(fmt, messages, given, asked)
             if not isinstance(trace, Trace) or text is None:
