@@ -270,6 +270,13 @@ def test_what_cannot_be_repaired_says_why_and_stays() -> None:
     assert made.jinja == published("autotrain/zephyr").jinja
 
 
+def test_a_system_message_is_not_made_a_question() -> None:
+    """The format has no word for it, and a user's turn would be another author's."""
+    made = repaired("llama-cpp-python/Moondream", ("system-dropped",))
+    assert not made.changed
+    assert [one.rule for one in made.unrepaired] == ["system-dropped"]
+
+
 def test_where_nothing_serves_the_template_of_a_learnt_format_is_offered(tmp_path: Path) -> None:
     """It refuses a role that it has no token for, and writes everything else as before."""
     made = repaired("autotrain/zephyr", ("unknown-role-dropped",))

@@ -86,14 +86,13 @@ def repair(
     ]
     search = Search(before, allowed, told)
     search.repair(asked)
-    proof = prove(before, search.trial, search)
+    proof = prove(before, search)
     steps, unrepaired, after = search.steps, search.unrepaired, search.trial
     if isinstance(proof, str):
         why = f"each change alone is right, but not all of them together: {proof}"
         unrepaired = [*unrepaired, *(Unrepaired(one.rule, one.finding, why) for one in steps)]
         steps, after = [], before
-        search.kinds.clear()
-        proof = prove(before, before, search)
+        proof = prove(before, Search(before, allowed, told))
         assert not isinstance(proof, str)
     offered = offer(before, unrepaired, told) if unrepaired and not steps else None
     tokens = {} if given.tokens else {k: v for k, v in STAND_INS.items() if k in before.jinja}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rolecall.audit.outcome import Outcome
 from rolecall.errors import TemplateRaised
 
+SYSTEM_ROLES = ("system", "developer")
 SYSTEM_WORDS = ("sys", "developer")
 """What stands in the header of a system message, whatever a format calls it."""
 
@@ -80,7 +81,8 @@ def labelled(new: Outcome, index: int) -> bool:
     ]
     # Beside another system message, in its turn.
     if any(
-        role == "system" and not new.text[min(found[1], place[1]) : max(found[0], place[0])].strip()
+        role in SYSTEM_ROLES
+        and not new.text[min(found[1], place[1]) : max(found[0], place[0])].strip()
         for found, role in others
     ):
         return True

@@ -16,7 +16,7 @@ from rolecall.audit.outcome import Outcome
 from rolecall.errors import TemplateError
 from rolecall.repair.conversations import conversations
 from rolecall.repair.edit import Candidate
-from rolecall.repair.edits import Kind, Like, of_rule
+from rolecall.repair.edits import Kind, Like, kinds, of_rule
 from rolecall.repair.judge import arrived, harm, labelled, lost, same
 from rolecall.repair.proof import Change, Proof, Step, Unrepaired
 from rolecall.repair.trial import Trial, worse
@@ -49,8 +49,8 @@ class Search:
     allow: frozenset[str]
     progress: Progress
     steps: list[Step] = field(default_factory=list[Step])
-    kinds: dict[str, Kind] = field(default_factory=dict[str, Kind])
-    """The classes of the steps, by the rule that each was taken for."""
+    states: list[Trial] = field(default_factory=list[Trial])
+    """The template after each step."""
     unrepaired: list[Unrepaired] = field(default_factory=list[Unrepaired])
     _tried: list[dict[str, Any]] = field(default_factory=lambda: conversations(MOST, SEED))
 
@@ -91,7 +91,7 @@ class Search:
                     self.steps.append(
                         Step(finding.rule, finding.message, candidate.says, kind.name)
                     )
-                    self.kinds[finding.rule] = kind
+                    self.states.append(found)
                     return None
                 nearest = nearest or against
             reasons.append(f"{kind.why}" + (f" (of one change: {nearest})" if nearest else ""))
@@ -139,8 +139,9 @@ class Search:
         return None
 
 
-def prove(before: Trial, after: Trial, search: Search) -> Proof | str:
+def prove(before: Trial, search: Search) -> Proof | str:
     """The proof of a whole repair, or what speaks against it."""
+    after = search.trial
     tried = [*conversations(MOST, SEED), *conversations(LAST, LAST_SEED)]
     tried = [*(one.conversation for one in before.audit()), *tried]
     changes: list[Change] = []
@@ -152,16 +153,24 @@ def prove(before: Trial, after: Trial, search: Search) -> Proof | str:
         if same(old, new):
             refused += not old.ok
             continue
-        rules = tuple(
-            rule
-            for rule, kind in search.kinds.items()
-            if concerned(kind, before, after, conversation)
-        )
+        rules = _reasons(before, search, conversation)
         against = harm(old, new) if new.ok else None
         if not rules or against:
             return against or "conversations change that no repaired finding is about"
         changes.append(Change(rules, conversation, old.text, new.text, new.reason))
     return Proof(tuple(before.audit()), tuple(after.audit()), len(tried), refused, tuple(changes))
+
+
+def _reasons(before: Trial, search: Search, conversation: Mapping[str, Any]) -> tuple[str, ...]:
+    """The rules whose repair changes a conversation; none if a step changes it without a reason."""
+    found: list[str] = []
+    for step, state in zip(search.steps, search.states, strict=True):
+        if not same(before.outcome(conversation), state.outcome(conversation)):
+            if not concerned(kinds()[step.kind], before, state, conversation):
+                return ()
+            found.append(step.rule)
+        before = state
+    return tuple(dict.fromkeys(found))
 
 
 def concerned(kind: Kind, before: Trial, after: Trial, conversation: Mapping[str, Any]) -> bool:
@@ -187,11 +196,17 @@ def concerned(kind: Kind, before: Trial, after: Trial, conversation: Mapping[str
 
 
 def _is_like(like: Like, before: Trial, conversation: Mapping[str, Any], new: Outcome) -> bool:
-    """Whether it is written as another conversation always was, or under a label of its own."""
+    """Whether it is written as another conversation always was, or under a label of its own.
+
+    A shorter one has to be its beginning.
+    """
     old = before.outcome(conversation)
     if all(labelled(new, index) for index in arrived(old, new)):
         return True
-    return new.text == before.outcome(like(conversation)).text
+    other = like(conversation)
+    text = before.outcome(other).text
+    whole = len(other["messages"]) == len(conversation["messages"])
+    return new.text == text if whole else bool(text) and new.text.startswith(text)
 
 
 def _refused_elsewhere(

@@ -8,7 +8,8 @@ A class is a module with
 - ``concerns(old, new)``: whether a conversation is one that the finding is about, so that its
   output may change. Every other one has to come out as before, byte for byte;
 - ``find(trial)``, where its rule is none of the audit's: what is to be repaired;
-- ``like(conversation)``, where it has one: another conversation, as which it has to be written now;
+- ``like(conversation)``, where it has one: another conversation, as which a message that was lost
+  has to be written now where it has no label of its own; a shorter one has to be its beginning;
 - ``TRADES``, where it has any: rules that may have a lighter finding in place of the repaired one,
   because it says what the repair does on purpose;
 - ``WHY``: what is said where no candidate serves.
