@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rolecall import pattern
-from rolecall.learn import calls, learning, reasoning, results, tools
+from rolecall.learn import calls, learning, reasoning, results, settle, tools
 from rolecall.learn.cells import Ref, fit, flat, repeated, spelled
 from rolecall.learn.conversations import (
     KINDS,
@@ -95,7 +95,7 @@ class Learnt:
     """A draft, and why some steps claim nothing."""
 
     def __init__(self, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(learning, "PROOF", 60)
+        monkeypatch.setattr(settle, "TRIED", 60)
         self.prober = Prober(Template.from_text(source), seconds=120)
         own = learning.Learning(self.prober)
         self.draft = own.plain(own.read())
@@ -234,11 +234,11 @@ def test_as_little_is_left_out_as_it_takes(name: str) -> None:
     def fails(case: Case) -> bool:
         return RESTRICTIONS[name].holds(case)
 
-    found = settled(domain, "calls", fails, seed="x")
+    found = settled(domain, "calls", fails, seed="x", count=120)
     assert found is not None
     assert found.without == {name}
     assert found.limits == (RESTRICTIONS[name].sentence,)
-    assert settled(domain, "calls", lambda _: True, seed="x") is None
+    assert settled(domain, "calls", lambda _: True, seed="x", count=120) is None
 
 
 # Templates.

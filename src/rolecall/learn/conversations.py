@@ -335,7 +335,7 @@ PLAIN = ("fog", "lamp", "harbour", "word", "nineteen")
 
 
 def settled(
-    domain: Domain, kind: str, fails: Callable[[Case], bool], *, seed: str, count: int = 120
+    domain: Domain, kind: str, fails: Callable[[Case], bool], *, seed: str, count: int
 ) -> Domain | None:
     """The domain with as little left out as it takes for no conversation to fail, or None.
 

@@ -13,6 +13,8 @@ from rolecall.learn.draft import Draft, Inexpressible
 from rolecall.learn.probe import Prober
 from rolecall.learn.prove import compare, reads_back
 
+TRIED = 120
+"""Conversations that are tried to find out what is claimed."""
 READ_BACK = 24
 """Conversations that are read back."""
 
@@ -38,7 +40,7 @@ def settle(prober: Prober, draft: Draft, kind: str) -> None:
     def fails(case: Case) -> bool:
         return compare(prober, fmt, case, whole=True) is not None
 
-    found = settled(domain, kind, fails, seed=f"settle {kind}")
+    found = settled(domain, kind, fails, seed=f"settle {kind}", count=TRIED)
     if found is None:
         raise Inexpressible(_shown(prober, draft, domain, kind))
     draft.known["domain"] = found
