@@ -22,7 +22,7 @@ def reasons(fmt: Format) -> tuple[str, ...]:
         found.append("system.place: a system prompt alone stands in an empty client turn")
     if fmt.tools is not None and "last-client" in fmt.tools.places:
         found.append("tools.place: the tool schemas move to the newest client turn")
-    if set(fmt.reasoning.keeps) - {"all"}:
+    if set(fmt.reasoning.keeps) - {"all", "none"}:
         found.append("reasoning.keep: reasoning is dropped once the conversation goes on")
     if fmt.calls is not None and fmt.calls.keep != "all":
         found.append("calls.keep: calls and results are dropped once the conversation goes on")

@@ -125,8 +125,8 @@ def _learnt(source: str, template: str | None, seed: int | None) -> Learnt:
             lines += [
                 f"the conversation: {_short(repr(error.conversation))}",
                 f"the template: {_short(error.expected)}",
-                f"the best format file: {_short(error.found)}",
             ]
+            lines += [f"the best format file: {_short(error.found)}"] if error.found else []
         raise InputError("\n".join(lines)) from None
 
 

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 
 class Inexpressible(Exception):  # noqa: N818  (it says what is the matter)
-    """What a template does has no spelling in a format file."""
+    """What a template does has no spelling in a format file.
+
+    Attributes:
+        letters: The authors of the conversation that shows it, or empty.
+    """
+
+    def __init__(self, text: str, *, letters: str = "") -> None:
+        self.letters = letters
+        super().__init__(text)
 
 
 Tables = dict[str, Any]

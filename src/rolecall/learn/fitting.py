@@ -36,7 +36,9 @@ class Fitted:
     lead: str = ""
     """What stands before the content in every body of the model's."""
     last: str = ""
-    """What stands there in the last turn alone."""
+    """What stands in the body of the last turn alone, before the tail of the lead."""
+    tail: str = ""
+    """The end of the lead, behind what stands in the last turn alone."""
     prompt: str = ""
     """What the generation prompt writes behind the header."""
     labels: set[str] = field(default_factory=set[str])
@@ -52,7 +54,7 @@ def fit(found: Reading, control: re.Pattern[str]) -> Fitted:
     made = Fitted()
     authors = own(found)
     gaps = dict(found.table.gaps)
-    made.last = _of_the_last(found, gaps)
+    made.last = _of_the_last(found, made, gaps)
     made.labels = {key.behind for key, gap in gaps.items() if LABEL in gap}
     gaps = {key: resolved(gap, key.behind) for key, gap in gaps.items()}
     for letter in authors:
@@ -61,29 +63,34 @@ def fit(found: Reading, control: re.Pattern[str]) -> Fitted:
     _begin(made, gaps, authors, control)
     if found.place in ("turn", "start"):
         _default(made, gaps)
+    elif found.default is not None:
+        made.default = found.default
     _prompt(found, made, gaps, control)
     return made
 
 
-def _of_the_last(found: Reading, gaps: dict[Key, str]) -> str:
+def _of_the_last(found: Reading, made: Fitted, gaps: dict[Key, str]) -> str:
     """What stands before the model's last message beyond what stands before its others."""
     table = found.table
     usual, last = gaps.get(Key("U", "A")), table.last.get(Key("U", "A"))
     extra = ""
     if usual is not None and last is not None:
-        if not last.startswith(usual):
+        head = len(common_prefix(usual, last))
+        made.tail = usual[head:]
+        if not last.endswith(made.tail) or len(last) < len(usual):
             raise Inexpressible(
                 f"before the last message of the assistant's it writes {last!r}, before others "
                 f"{usual!r}"
             )
-        extra = last[len(usual) :]
+        extra = last[head : len(last) - len(made.tail)]
     for key, gap in table.last.items():
-        if not gap.endswith(extra) or gaps.get(key, gap[: len(gap) - len(extra)]) + extra != gap:
+        bare = gap.removesuffix(made.tail).removesuffix(extra) + made.tail
+        if not gap.endswith(extra + made.tail) or gaps.get(key, bare) != bare:
             # It is not so behind every author: those that differ may not stand there.
             found.pairs[key] = False
             gaps.pop(key, None)
         else:
-            gaps[key] = gap[: len(gap) - len(extra)]
+            gaps[key] = bare
     return extra
 
 
@@ -227,12 +234,13 @@ def _prompt(found: Reading, made: Fitted, gaps: dict[Key, str], control: re.Patt
     gap, header = asked.get("U"), headers.get("U")
     if gap is not None and header is not None:
         both = len(common_prefix(gap, header))
+        both = min(both, len(header) - len(made.tail))
         both = max(at for at in _cuts(header, control) if at <= both and at in _cuts(gap, control))
         made.lead, made.prompt = header[both:], gap[both:]
     for before, header in headers.items():
         # What the model's turns begin with elsewhere must end as it does behind a user's.
         opening = header[: len(header) - len(made.lead)]
-        if not header.endswith(made.lead) or asked.get(before, opening + made.prompt) != (
+        if not header.endswith(made.lead) or asked.get(before or "", opening + made.prompt) != (
             opening + made.prompt
         ):
             _drop(found, gaps, Key(before, "A"))

@@ -66,7 +66,7 @@ class Learning:
         try:
             return read(self.prober)
         except Inexpressible as error:
-            raise self.refused(str(error)) from None
+            raise self.refused(str(error), error.letters) from None
 
     def plain(self, first: Reading) -> Draft:
         """The draft of plain conversations, narrowed until random ones come out right.
@@ -149,7 +149,7 @@ class Learning:
             draft.format()
             return draft
         except Inexpressible as error:
-            raise self.refused(str(error)) from None
+            raise self.refused(str(error), error.letters) from None
         except FormatFileError as error:
             raise self.refused(f"a format file cannot say it: {error}") from None
 
@@ -294,6 +294,8 @@ class Learning:
         reading: Reading = draft.known["reading"]
         if self.prober.typed:
             yield "Contents are given to the template as lists of one text part."
+        if self.prober.listed:
+            yield "Tools and documents are given to the template as empty lists if there are none."
         if "S" not in domain.letters:
             yield "System messages are refused."
         elif reading.place == "turn" and not reading.pairs.get(Key("A", "S")):
@@ -323,9 +325,19 @@ class Learning:
         yield from getattr(extra, "limits", ())
         yield from draft.known.get("limits", ())
 
-    def refused(self, why: str) -> LearnError:
-        """The error that says why there is no format file."""
-        return LearnError(f"{self.prober.template.name}: it cannot be learnt: {why}")
+    def refused(self, why: str, letters: str = "") -> LearnError:
+        """The error that says why there is no format file.
+
+        Args:
+            why: The reason.
+            letters: The authors of the conversation that shows it, or empty.
+        """
+        text = f"{self.prober.template.name}: it cannot be learnt: {why}"
+        if not letters:
+            return LearnError(text)
+        chat = Chat(letters, tuple(self.prober.words(len(letters))), prompt=False)
+        meant = prove.of_template(self.prober, chat)
+        return LearnError(text, conversation={"messages": chat.messages}, expected=str(meant))
 
     def shown(self, fmt: Format, case: Case, why: str) -> LearnError:
         """The same, with the conversation that shows it."""

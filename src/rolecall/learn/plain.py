@@ -99,6 +99,8 @@ def write(prober: Prober, found: Reading, made: Fitted, draft: Draft) -> None:
     place = found.place
     authors = own(found)
     clients = [("U", 0), ("UA", 0), ("UAU", 2), ("UAUA", 2)]
+    if found.default is not None:
+        clients = clients[2:]
     if place in ("turn", "start"):
         clients += [("SU", 1), ("SUAU", 3)]
     known: dict[str, Any] = {
@@ -110,6 +112,7 @@ def write(prober: Prober, found: Reading, made: Fitted, draft: Draft) -> None:
         known["owner"]["filter"] = _filter(prober, [("SU", 0), ("SUA", 0)])
     draft.known |= known
     model = known["model"] | {"lead": made.lead, "last": made.last, "prompt": made.prompt}
+    model["tail"] = made.tail
     draft.known["model"] = model
     model["last_filter"] = _filter(prober, [("UA", 1), ("UAUA", 3)])
     _document(prober, made, draft)
@@ -205,9 +208,10 @@ OPENING = re.compile(r"<(\w+)>(\n*)\Z")
 
 def _model_body(draft: Draft, model: Mapping[str, Any]) -> None:
     turn = draft.turn("model")
-    lead = spelled(model["lead"])
-    content = slot("content", model["filter"])
-    last = slot("content", model["last_filter"])
+    tail = spelled(model["tail"], grouped=bool(model["last"]))
+    lead = spelled(model["lead"].removesuffix(model["tail"]))
+    content = tail + slot("content", model["filter"])
+    last = tail + slot("content", model["last_filter"])
     body = lead + content
     if model["last"]:
         inner = spelled(model["last"], grouped=True) + last
@@ -219,7 +223,8 @@ def _model_body(draft: Draft, model: Mapping[str, Any]) -> None:
     prompt = spelled(model["prompt"])
     if prompt:
         turn["prompt"] = prompt
-        if not (model["lead"] + model["last"]).startswith(model["prompt"]):
+        begins = model["lead"].removesuffix(model["tail"]) + model["last"] + model["tail"]
+        if not begins.startswith(model["prompt"]):
             body = prompted(draft, model["prompt"], body)
     turn["body"] = body
 

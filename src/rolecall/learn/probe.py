@@ -68,6 +68,8 @@ class Prober:
     """Conversations tried so far, those that were asked for again aside."""
     begun: float = field(default_factory=time.process_time)
     """Counted in the time of this process, which does not pass faster while others work."""
+    listed: bool = False
+    """Whether tools and documents are given as empty lists where there are none."""
     _seen: dict[str, Trace | Refusal] = field(default_factory=dict[str, Any], repr=False)
     _words: Iterator[str] | None = field(default=None, repr=False)
     _contents: list[str] = field(default_factory=list[str], repr=False)
@@ -101,7 +103,8 @@ class Prober:
         Raises:
             OutOfTime: If the time is up.
         """
-        key = json.dumps([messages, tools, options], sort_keys=True, default=repr)
+        form = [self.typed, self.listed]
+        key = json.dumps([messages, tools, options, form], sort_keys=True, default=repr)
         if key not in self._seen:
             self._seen[key] = self.fresh(messages, tools, **options)
         return self._seen[key]
@@ -115,6 +118,9 @@ class Prober:
         """The same, of a conversation that will not be asked for again."""
         self.tick()
         given = [_typed(one) for one in messages] if self.typed else messages
+        if self.listed:
+            tools = [] if tools is None else tools
+            options = {"documents": [], **options}
         try:
             return self.template.trace(given, tools, now=lambda: CLOCK, **options)
         except (TemplateRaised, TemplateLimit) as error:

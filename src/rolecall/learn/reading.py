@@ -22,6 +22,7 @@ from rolecall.learn.table import (
     Refused,
     Seen,
     Table,
+    Unlike,
     has_token,
     messages,
     observe,
@@ -42,6 +43,10 @@ class Reading:
     table: Table = field(default_factory=Table)
     around: tuple[str, str] = ("", "")
     """In a client's turn: what stands before the system prompt and behind it."""
+    default: str | None = None
+    """In a client's turn: the system prompt of a conversation that has none."""
+    opening: str = ""
+    """What then stands before the default in the first client's turn."""
     join: str = "\n\n"
     merged: dict[str, str] = field(default_factory=dict[str, str])
     """Author to what joins two messages in a row."""
@@ -64,16 +69,17 @@ def read(prober: Prober) -> Reading:
     prober.step = "plain conversations"
     _find_date(prober)
     one = observe(prober, "U")
-    if not isinstance(one, Seen):
-        prober.typed = True
-        typed = observe(prober, "U")
-        if not isinstance(typed, Seen):
-            prober.typed = False
-            raise Inexpressible(f"of a single user message: {_said(one)}")
-        one = typed
+    for prober.typed, prober.listed in product((False, True), repeat=2):
+        if isinstance(observe(prober, "U"), Seen) and isinstance(observe(prober, "UA"), Seen):
+            break
+    else:
+        prober.typed = prober.listed = False
+        raise Inexpressible(f"of a single user message: {_said(one)}", letters="U")
     found = Reading(_place(prober))
     _usual(prober, found)
     _unusual(prober, found)
+    if found.default is not None:
+        found.table.gaps[Key(None, "U")] = found.opening
     return found
 
 
@@ -113,15 +119,21 @@ def _place(prober: Prober) -> str:
         order = with_system.order
         if order == (1,):
             return "none"
-        raise Inexpressible(f"a system message and a user message: {_said(with_system)}")
+        raise Inexpressible(
+            f"a system message and a user message: {_said(with_system)}", letters="SU"
+        )
     assert isinstance(alone, Seen)
     begins = resolved(alone.gaps[0], "U")
     headed = begins not in ("", BOS) and resolved(with_system.gaps[0], "S").startswith(begins)
     if not isinstance(longer, Seen):
         if headed and getattr(longer, "order", None) == (1, 2, 0, 3):
             return "last-client"
-        raise Inexpressible(f"system, user, assistant, user: {_said(longer)}")
+        raise Inexpressible(f"system, user, assistant, user: {_said(longer)}", letters="SUAU")
     if headed:
+        return "first-client"
+    written = resolved(with_system.gaps[0], "S")
+    defaults = begins.startswith(written) and len(begins) > len(written)
+    if defaults and _later_header(prober, written) not in (None, written):
         return "first-client"
     return "turn"
 
@@ -141,7 +153,8 @@ def _usual(prober: Prober, found: Reading) -> None:
         if isinstance(seen, Seen):
             found.table.add(letters, seen, prompt=prompt)
         elif letters.endswith("U") or not prompt:
-            raise Inexpressible(f"{letters}{' and a prompt' if prompt else ''}: {_said(seen)}")
+            asked = f"{letters}{' and a prompt' if prompt else ''}"
+            raise Inexpressible(f"{asked}: {_said(seen)}", letters=letters)
     if found.place in ("first-client", "last-client"):
         _in_client(prober, found)
     _prompting(found)
@@ -172,14 +185,44 @@ def _in_client(prober: Prober, found: Reading) -> None:
     first = found.place == "first-client"
     seen = observe(prober, "SU" if first else "SUAU")
     alone = observe(prober, "U" if first else "UAU")
+    assert isinstance(seen, (Seen, Unlike))
     assert isinstance(alone, Seen)
-    gaps = seen.gaps  # type: ignore[union-attr]
+    gaps, usual = seen.gaps, alone.gaps
     number = 0 if first else 2
-    before = resolved(alone.gaps[number], "U")
-    own = resolved(gaps[number], "S")
-    if not own.startswith(before) or gaps[number + 2 :] != alone.gaps[number + 1 :]:
+    before = resolved(usual[number], "U")
+    written = resolved(gaps[number], "S")
+    if first and not written.startswith(before):
+        _default(prober, found, written, gaps[1])
+        return
+    if not written.startswith(before) or gaps[number + 2 :] != usual[number + 1 :]:
         raise Inexpressible("a system message changes more than what stands before its user's")
-    found.around = (own[len(before) :], gaps[number + 1])
+    found.around = (written[len(before) :], gaps[number + 1])
+
+
+def _later_header(prober: Prober, written: str) -> str | None:
+    """The beginning of what stands before a system prompt that opens later users' turns too."""
+    later = observe(prober, "UAU")
+    if not isinstance(later, Seen):
+        return None
+    gap = resolved(later.gaps[2], "U")
+    for start in range(len(gap)):
+        header = gap[start:]
+        at = len(written) - len(written.removeprefix(BOS)) if not header.startswith(BOS) else 0
+        if len(header.strip()) > 1 and written.startswith(header, at):
+            return written[: at + len(header)]
+    return None
+
+
+def _default(prober: Prober, found: Reading, written: str, behind: str) -> None:
+    """A system prompt that the first user's turn has where none is given."""
+    opening = _later_header(prober, written)
+    begins = found.table.gaps[Key(None, "U")]
+    begins = resolved(begins, "U")
+    if opening is None or not begins.startswith(written) or not begins.endswith(behind):
+        raise Inexpressible("a system message changes more than what stands before its user's")
+    found.default = begins[len(written) : len(begins) - len(behind)]
+    found.opening = opening
+    found.around = (written[len(opening) :], behind)
 
 
 CONTEXTS: Mapping[Key, tuple[str, ...]] = {

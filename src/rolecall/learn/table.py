@@ -122,6 +122,13 @@ def _labels_next(found: Sequence[Piece], number: int) -> bool:
     return False
 
 
+def shown(gap: str) -> str:
+    """A gap as people read it."""
+    for mark, name in _SPELLED.items():
+        gap = gap.replace(mark, name)
+    return repr(gap.replace(DATE, "{date}"))
+
+
 def resolved(gap: str, letter: str) -> str:
     """A gap with the label of the message that follows written out."""
     return gap.replace(LABEL, ROLE.get(letter, ""))
@@ -190,9 +197,11 @@ class Table:
             if LABEL in gap:
                 kept[key] = gap
             if resolved(known, key.behind) != resolved(gap, key.behind):
+                place = f"between {key.before or 'the start'} and {key.behind}"
                 raise Inexpressible(
-                    f"between {key.before or 'the start'} and {key.behind} it wrote "
-                    f"{known!r} in {self.seen_in[key]}, and {gap!r} in {letters}"
+                    f"{place} it writes {shown(known)} in {self.seen_in[key]}, and {shown(gap)} in "
+                    f"{letters}",
+                    letters=letters,
                 )
             self.seen_in.setdefault(key, letters)
 
