@@ -436,6 +436,11 @@ class _Maker:
     def text(self, letter: str) -> str:
         if self.domain.plain_words:
             return " ".join(self.rng.choices(PLAIN, k=self.rng.randint(1, 3)))
+        if self.maybe(0.08):
+            # What says nothing, or next to nothing, is where templates differ most.
+            blank = self.rng.choice(("", " ", "\n", "\n\n", " \n "))
+            if self.plain.allows(letter, blank):
+                return blank
         return chats.text(self.rng, self.plain, letter)
 
     def round(self, *, last: bool) -> list[Wire]:
