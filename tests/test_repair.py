@@ -15,14 +15,16 @@ from hypothesis import settings
 from jinja2 import nodes
 
 import rolecall as rc
+from rolecall.audit import probe
 from rolecall.audit.finding import SEVERITIES, Finding
-from rolecall.errors import OptionError, TemplateSyntaxError
-from rolecall.repair import Repair, repair, search
+from rolecall.errors import OptionError, TemplateLimit, TemplateSyntaxError
+from rolecall.repair import Repair, repair, search, trial
 from rolecall.repair.conversations import conversations
 from rolecall.repair.edit import Edit, apply, diff
 from rolecall.repair.edits import kinds
 from rolecall.repair.syntax import Place, read
 from rolecall.template.environment import Environment
+from rolecall.template.limits import Limits
 from rolecall.template.source import Source
 from rolecall.template.template import Template
 from tests.support import template_reference as reference
@@ -520,6 +522,16 @@ def test_one_of_several_templates_is_repaired() -> None:
     made = repair(Template(several), template="other")
     assert made.template == "other"
     assert made.changed
+
+
+def test_a_template_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = Limits(seconds=0.05, characters=10_000)
+    monkeypatch.setattr(probe, "LIMITS", short)
+    monkeypatch.setattr(trial, "LIMITS", short)
+    endless = "{% for m in messages %}{% for i in range(99999) %}{% for j in range(99999) %}"
+    endless += "{% endfor %}" * 3
+    with pytest.raises(TemplateLimit):
+        repair(Template.from_text(endless))
 
 
 def test_progress_is_told() -> None:

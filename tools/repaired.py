@@ -122,7 +122,7 @@ def _left(rows: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     for row in rows:
         for rule, why in row["left"].items():
             # What one change did in one conversation says little to a reader of many.
-            yield [cell(row["name"]), rule, cell(why.partition(" (of one change")[0])]
+            yield [cell(row["name"]), rule, cell(why.partition(" (with one change")[0])]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

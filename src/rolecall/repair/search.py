@@ -28,6 +28,8 @@ MOST = 400
 LAST = 1_000
 """Further ones that the whole repair is tried on; no candidate has been chosen by them."""
 SEED, LAST_SEED = 1, 2
+UNRELATED = "conversations change that the finding is not about"
+"""What speaks against most candidates, and tells nothing of the template."""
 WORD = "Said."
 """What stands in for a text without a word."""
 CANDIDATES = 150
@@ -81,7 +83,7 @@ class Search:
         """Repair one finding; returns why not where that cannot be done."""
         reasons: list[str] = []
         for kind in of_rule(finding.rule, self.allow):
-            nearest: str | None = None
+            telling: str | None = None
             candidates = _distinct(kind.propose(self.trial, finding))
             for number, candidate in enumerate(candidates[:CANDIDATES], 1):
                 self.progress(f"{finding.rule}: change {number} of {len(candidates)}")
@@ -93,8 +95,9 @@ class Search:
                     )
                     self.states.append(found)
                     return None
-                nearest = nearest or against
-            reasons.append(f"{kind.why}" + (f" (of one change: {nearest})" if nearest else ""))
+                if against != UNRELATED:
+                    telling = telling or against
+            reasons.append(kind.why + (f" (with one change: {telling})" if telling else ""))
         return "; ".join(reasons)
 
     def tried_on(
@@ -132,7 +135,7 @@ class Search:
             if same(old, new):
                 continue
             if not concerned(kind, self.trial, made, conversation):
-                return "conversations change that the finding is not about"
+                return UNRELATED
             against = harm(old, new) if new.ok else None
             if against is not None:
                 return f"in a conversation that the finding is about {against}"

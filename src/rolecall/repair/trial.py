@@ -21,10 +21,10 @@ from rolecall.template.limits import Limits
 from rolecall.template.source import Source
 from rolecall.template.template import Template
 
-LIMITS = Limits(seconds=15.0, characters=2_000_000)
+LIMITS = Limits(seconds=8.0, characters=2_000_000)
 """What one conversation may use where it was stopped before."""
-MOST_LIMITS = 2
-"""After so many that were stopped again, the template is not repaired."""
+MOST_LIMITS = 1
+"""After more than so many that were stopped again, the template is not repaired."""
 
 
 class Trial:
