@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import rolecall as rc
 from rolecall.errors import LearnError
@@ -74,8 +75,8 @@ def test_learnt_format_writes_what_the_template_writes(name: str) -> None:
     if name not in share(SAMPLE, name) and name != SAMPLE[0]:
         pytest.skip("its turn is in the long run")
     source = of(name)
-    made = rc.learn(source, seed=11)
-    assert made.claims["plain"] >= 1000
+    made = rc.learn(source, seed=11, size=100)
+    assert made.claims["plain"] == 200
     given = tomllib.loads(made.toml)
     options = {}
     if "date_string" in given.get("options", {}):
@@ -86,14 +87,14 @@ def test_learnt_format_writes_what_the_template_writes(name: str) -> None:
     letters = "UA" if "System messages are refused." in made.domain else "SUA"
     answered = not any("the assistant speaks last" in one for one in made.domain)
     compared = 0
-    for _, chat in zip(range(150), chats(99, letters), strict=False):
+    for _, chat in zip(range(90), chats(99, letters), strict=False):
         if not answered and "S" in chat.letters and chat.letters[-1] == "A":
             continue
         meant = source.trace(chat.messages, **chat.arguments).text
         found = made.format.render(chat.messages, **chat.arguments, **options).text
         assert found == meant
         compared += 1
-    assert compared > 70
+    assert compared > 40
 
 
 @pytest.mark.full
@@ -108,8 +109,27 @@ def test_no_template_breaks_learning(name: str) -> None:
     assert "{%" not in re.sub(r"'[^'\n]*'", "", made.toml)
 
 
+def test_exported_formats_are_learnt_back() -> None:
+    names = rc.formats()
+    short = settings.get_current_profile_name() != "full"
+    learnt = 0
+    for name in random.Random(str(names)).sample(names, 3) if short else names:
+        fmt = rc.format(name)
+        tokens = {"bos_token": fmt.bos_token, "eos_token": fmt.eos_token}
+        source = Template.from_text(fmt.to_jinja(), tokens=tokens, name=name)
+        try:
+            made = rc.learn(source, seed=2, size=30)
+        except LearnError:
+            continue
+        learnt += 1
+        for _, chat in zip(range(20), chats(5, "UA"), strict=False):
+            meant = fmt.render(chat.messages, **chat.arguments, strict=False).text
+            assert made.format.render(chat.messages, **chat.arguments).text == meant, name
+    assert learnt >= (2 if short else 35)
+
+
 def test_the_file_is_an_ordinary_one() -> None:
-    made = rc.learn(template(CHATML), seed=3)
+    made = rc.learn(template(CHATML), seed=3, size=40)
     assert made.toml.startswith("# Learnt from the template planted.")
     data = tomllib.loads(made.toml)
     assert data["control"] == ["<|im_start|>", "<|im_end|>"]
@@ -169,7 +189,7 @@ def test_a_word_the_template_looks_for_is_left_out_of_the_domain() -> None:
     jinja = CHATML.replace(
         "{{ m.content }}", "{{ 'hidden' if 'open sesame' in m.content else m.content }}"
     )
-    made = rc.learn(template(jinja), seed=5)
+    made = rc.learn(template(jinja), seed=5, size=40)
     assert any("'open sesame'" in sentence for sentence in made.domain)
     assert "'open sesame'" in made.toml
 
@@ -180,7 +200,7 @@ def test_orders_that_the_template_refuses_are_refused() -> None:
         "{{ raise_exception('alternate') }}{% endif %}<|{{ m.role }}|>{{ m.content }}</s>"
         "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
     )
-    made = rc.learn(template(jinja), seed=5)
+    made = rc.learn(template(jinja), seed=5, size=40)
     said = [{"role": "user", "content": "a"}]
     assert made.format.render(said).text == "<|user|>a</s>"
     for wrong in (said * 2, [{"role": "system", "content": "a"}, *said]):
@@ -195,9 +215,11 @@ def test_time_is_limited() -> None:
 
 def test_progress_is_told() -> None:
     steps: list[tuple[str, int]] = []
-    rc.learn(template(CHATML), seed=1, progress=lambda step, count: steps.append((step, count)))
+    rc.learn(
+        template(CHATML), seed=1, size=40, progress=lambda step, count: steps.append((step, count))
+    )
     assert {"plain conversations", "white space"} & {step for step, _ in steps}
-    assert steps[-1][1] > 500
+    assert steps[-1][1] > 200
 
 
 def test_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -177,6 +177,8 @@ def strategies_page() -> str:
             heading = code(one.name) + (f" ({', '.join(marks)})" if marks else "")
             users = ", ".join(page_link(name) for name in one.users)
             count = "no user" if not one.users else f"{len(one.users)}: {users}"
+            if not one.users and one.strategy.learnt:
+                count = "no bundled format: it is for [files that are learnt](learning.md)"
             out.append(f"### {heading}\n\n{one.strategy.doc}\n\nUsed by {count}.\n\n")
     rows = [
         [page_link(name), ", ".join(map(code, library.beyond_standard(name)))]
@@ -214,7 +216,7 @@ def check_strategies() -> list[str]:
     found += [
         f"no format uses the strategy {one.name!r} of {one.registry}; remove it"
         for one in used
-        if not one.users
+        if not one.users and not one.strategy.learnt
     ]
     return found
 

@@ -28,6 +28,8 @@ class Strategy(NamedTuple):
     """Of a tool schema: the fields of `function` that it writes; empty if it writes all."""
     readable: bool = True
     """Of a tool schema: whether what it writes can be read back."""
+    learnt: bool = False
+    """Whether it is for files that are learnt, so that no bundled format need name it."""
 
     @property
     def doc(self) -> str:
@@ -188,7 +190,7 @@ def _is_reply(turn: Turn) -> bool:
 
 KEEP: dict[str, Strategy] = {
     "all": Strategy(keep_all, standard=True),
-    "none": Strategy(keep_none, standard=True),
+    "none": Strategy(keep_none, standard=True, learnt=True),
     "after-last-client": Strategy(keep_after_last_client, standard=True),
     "after-first-reply": Strategy(keep_after_first_reply, standard=True),
 }

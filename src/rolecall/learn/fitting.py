@@ -147,6 +147,8 @@ def _best_cut(
     for at in _cuts(shared, control):
         if not closed and not has_token(shared[:at], control) and at:
             continue
+        if closed and not at:
+            continue  # what ends the last turn has something in its place in the others
         score = sum(
             begins.get(name, "").endswith(gap[at:]) and at < len(gap)
             for name, gap in behind.items()
