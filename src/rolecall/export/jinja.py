@@ -53,7 +53,7 @@ from rolecall.export.jinja_parts import (
 from rolecall.export.jinja_patterns import CLIENT_PLACES, EMPTY, Fill, NoTemplate, Writer
 from rolecall.export.jinja_roles import Branch, Roles
 from rolecall.lost import Lost
-from rolecall.pattern import Literal, Pattern
+from rolecall.pattern import DOCUMENT_TOKENS, Literal, Pattern, Slot
 from rolecall.turn import TurnSpec
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Export(Roles):
     def __init__(self, fmt: Format, cast: Cast, *, markers: bool) -> None:
         super().__init__(fmt, cast)
         self.markers = markers
+        _check(fmt)
         self.rewrites = jinja_rewrite.rewrites(fmt)
         self.turns = "turns" if self.rewrites else "messages"
         """The list that is written."""
@@ -165,10 +166,13 @@ class Export(Roles):
             "tool_name": Fill(True, "tool.function.name"),
         }
         begins = writer.fresh
-        join = when("not loop.first", [Text(rule.join)]) if rule.join else []
         each = writer.write(rule.each)
-        if writer.dummy_prefix and rule.join == "" and begins != writer.fresh:
-            raise NoTemplate(f"{self.fmt.name}: a run of text begins within the tools")
+        behind = writer.fresh
+        join: list[Node] = []
+        if rule.join:
+            join = when("not loop.first", writer.write((Literal(rule.join, control=False),)))
+        self._same(begins, writer)
+        writer.fresh = behind
         found += loop("tool in tools", [*join, *each])
         writer.fills = known
         return found + writer.write(rule.finish)
@@ -177,7 +181,7 @@ class Export(Roles):
         """The calls of a message."""
         rule = self.fmt.calls
         assert rule is not None
-        known, fresh = writer.fills, writer.fresh
+        known = writer.fills
         found = writer.write(rule.begin)
         # `loop` counts the calls in here.
         writer.fills = {
@@ -188,15 +192,13 @@ class Export(Roles):
             "index": Fill(True, "(loop.index0 ~ '')"),
         }
         begins = writer.fresh
-        join: list[Node] = []
-        if rule.join:
-            writer.fresh = False
-            join = when("not loop.first", writer.write(rule.join))
-        writer.fresh = begins
         each = writer.write(rule.each)
+        behind = writer.fresh
+        join = when("not loop.first", writer.write(rule.join))
+        self._same(begins, writer)
+        writer.fresh = behind
         found += loop("call in message.tool_calls", [*join, *each])
         writer.fills = known
-        del fresh
         return found + writer.write(rule.finish)
 
     # Turns
@@ -248,7 +250,9 @@ class Export(Roles):
 
     def _same(self, fresh: bool | str, writer: Writer) -> None:
         if writer.dummy_prefix and fresh != writer.fresh:
-            raise NoTemplate(f"{self.fmt.name}: headers of one turn end in text and in a token")
+            raise NoTemplate(
+                f"{self.fmt.name}: a run of text begins in some turns and not in others"
+            )
 
     def _ending(self, header: Pattern, writer: Writer, first: str, previous: str) -> list[Node]:
         """A header, whose first token the model samples where its turn has no end of its own."""
@@ -282,15 +286,14 @@ class Export(Roles):
         model = self.fmt.turns.get("model")
         alike = (
             model is not None
-            and not self.markers
+            and not (self.markers or self.fmt.dummy_prefix)
             and spec == replace(model, author=spec.author, role=spec.role)
         )
         if branch.author == "model" or alike:
             nodes += self._sampled(branch, writer)
         else:
             nodes += writer.write(spec.body)
-            nodes += self._end(spec, writer)
-            nodes += writer.write(spec.gap) if spec.group is None else []
+            nodes += self._closing(spec, writer)
         return self._settled([*before, *nodes], branch)
 
     def _end(self, spec: TurnSpec, writer: Writer) -> list[Node]:
@@ -305,11 +308,19 @@ class Export(Roles):
             calls = writer.fills.get("calls", EMPTY).filled
             if calls:
                 nodes = when(str(calls), writer.write(spec.call_end), nodes)
-        if spec.group is not None:
-            following = f"{self.turns}[loop.index0 + 1]"
-            nodes += writer.write(spec.gap)
-            return when(either("loop.last", negated(self.is_spec(spec, following))), nodes)
         return nodes
+
+    def _last_of_group(self, spec: TurnSpec) -> str:
+        """The condition that no turn of the same group follows; nothing if there are no groups."""
+        if spec.group is None:
+            return ""
+        following = f"{self.turns}[loop.index0 + 1]"
+        return either("loop.last", negated(self.is_spec(spec, following)))
+
+    def _closing(self, spec: TurnSpec, writer: Writer) -> list[Node]:
+        """End and gap of a turn."""
+        nodes = [*self._end(spec, writer), *writer.write(spec.gap)]
+        return when(self._last_of_group(spec), nodes)
 
     def _sampled(self, branch: Branch, writer: Writer) -> list[Node]:
         """Body and end of a model's turn, which may be left open."""
@@ -319,17 +330,14 @@ class Export(Roles):
             writer.open = OPEN
             body = writer.write(spec.body)
             writer.open = ""
-            closing = [
-                *self._end(spec, writer),
-                *(writer.write(spec.gap) if spec.group is None else []),
-            ]
-            return [*body, *when(negated(OPEN), closing)]
+            return [*body, *when(negated(OPEN), self._closing(spec, writer))]
         writer.fresh = writer.dummy_prefix
         opened = self._left_open(spec, writer)
         writer.fresh = writer.dummy_prefix
         body = writer.write(spec.body)
-        end = self._end(spec, writer)
-        gap = writer.write(spec.gap) if spec.group is None else []
+        closes = self._last_of_group(spec)
+        end = when(closes, self._end(spec, writer))
+        gap = when(closes, writer.write(spec.gap))
         if not spec.prompt:
             sampled: list[Node] = [generation([*body, *end])]
         else:
@@ -451,12 +459,36 @@ class Export(Roles):
         parts: list[tuple[Branch, list[Node]]] = []
         for branch in self.branches:
             writer = self.writer(self.speaking("speaker"))
+            writer.fresh = writer.dummy_prefix and self._run_begins(branch.spec)
             nodes = jinja_rewrite.would_merge(self, branch)
             nodes += self.header(branch.spec, writer, f"not {self.turns}", f"{self.turns}[-1]")
             writer.fresh = False
             nodes += writer.write(branch.spec.prompt)
             parts.append((branch, nodes))
         return self.alike(parts, "speaker")
+
+    def _run_begins(self, spec: TurnSpec) -> bool | str:
+        """With a dummy prefix: whether plain text begins a run behind the last turn."""
+        written: list[list[Node]] = []
+        for fresh in (True, False):
+            writer = self.writer(self.speaking("speaker"), fresh=fresh)
+            headers = (spec.open, *spec.after.values())
+            written.append([])
+            for header in headers:
+                writer.fresh = fresh
+                written[-1] += writer.write((*header, *spec.prompt))
+        if written[0] == written[1]:
+            return True
+        moved = self.fmt.system.place in CLIENT_PLACES
+        # A turn that would be merged is refused.
+        last = [other for other in self.fmt.specs if spec.merge is None or other is not spec]
+        last = [other for other in last if not (moved and other.author == "owner")]
+        ends = [(*other.end, *other.gap) for other in last]
+        states = {_ends_in_token(end) for end in ends}
+        if len(states) > 1 or not all(ends):
+            raise NoTemplate(f"{self.fmt.name}: {RUNS}")
+        begins, first = states.pop(), _ends_in_token(self.fmt.begin)
+        return begins if begins == first else self.turns if begins else f"not {self.turns}"
 
     def body(self) -> list[Node]:
         """Everything that is written."""
@@ -470,6 +502,8 @@ class Export(Roles):
             )
         turns = self.alike([(branch, self.turn(branch)) for branch in self.branches], "message")
         if fmt.reasoning.drop_emptied:
+            if any(spec.after or spec.group is not None for spec in fmt.specs):
+                raise NoTemplate(f"{fmt.name}: what is dropped stands beside what asks for it")
             emptied = jinja_rewrite.emptied(self)
             turns = when(negated(emptied), turns)
         nodes += loop(f"message in {self.turns}", turns)
@@ -494,6 +528,35 @@ class Export(Roles):
         macros = jinja_macros.needed("\n".join(text), self)
         whole = [text[0], *macros, *text[1:]]
         return "\n".join(part for part in whole if part)
+
+
+RUNS = "a run of text begins in some turns and not in others"
+
+
+def _check(fmt: Format) -> None:
+    """Refuse what a template could follow only by interpreting the format.
+
+    Raises:
+        NoTemplate: If it does such a thing.
+    """
+    merges = {spec.author for spec in fmt.specs if spec.merge is not None}
+    if merges and fmt.calls is not None and fmt.calls.id:
+        raise NoTemplate(f"{fmt.name}: turns are merged and calls are numbered")
+    if "model" in merges and fmt.reasoning.keeps != ("all",):
+        raise NoTemplate(f"{fmt.name}: turns whose reasoning is dropped are merged")
+    if "owner" in merges and fmt.system.place in jinja_rewrite.MOVED:
+        raise NoTemplate(f"{fmt.name}: system messages are merged and moved")
+    for spec in fmt.specs if fmt.dummy_prefix else ():
+        if spec.group is not None or spec.final_end is not None or spec.call_end is not None:
+            raise NoTemplate(f"{fmt.name}: {RUNS}")
+
+
+def _ends_in_token(pattern: Pattern) -> bool:
+    """Whether what stands behind a pattern stands behind a control token, or behind nothing."""
+    last = pattern[-1] if pattern else None
+    if isinstance(last, Literal):
+        return last.control
+    return last is None or (isinstance(last, Slot) and last.name in DOCUMENT_TOKENS)
 
 
 def _titled(title: str, nodes: Sequence[Node]) -> list[Node]:

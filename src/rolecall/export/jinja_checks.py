@@ -201,6 +201,8 @@ def _reasoning_lost(export: Export, branch: Branch) -> list[Node]:
     condition = unwritten(export, branch, "reasoning")
     if condition is None or (branch.author == "model" and never_kept(export)):
         return []
+    if branch.author == "model" and export.keeps_reasoning():
+        raise NoTemplate(f"{export.fmt.name}: reasoning that is kept is not written")
     said = "message.reasoning_content and message.reasoning_content | trim"
     words = f"{export.fmt.name} has no place for the reasoning of this message"
     return when(both(condition, said), [refuse_at("reasoning_content", words)])
@@ -383,7 +385,10 @@ def _told(export: Export) -> dict[str, Fill]:
         "reasoning": Fill("message.reasoning_content", "message.reasoning_content"),
     }
     if export.fmt.calls is not None:
-        told["calls"] = Fill("message.tool_calls", "message.tool_calls")
+        made = "message.tool_calls"
+        if export.fmt.calls.keep == "after-last-client":
+            made = f"({made} and index > order.asked)"  # Others are not kept.
+        told["calls"] = Fill(made, made)
     return told
 
 

@@ -157,7 +157,6 @@ def _gathered(export: Export) -> list[Node]:
     steps = export.rewrites
     inner: list[Node] = []
     if "merge" in steps:
-        inner.append(setting("content", "text(message.content)"))
         inner += _merged(export)
     elif "number" in steps:
         inner += _numbered(export)
@@ -176,11 +175,14 @@ def _gathered(export: Export) -> list[Node]:
             system.append(setting("content", content))
         join = f"(ns.system + {quoted(fmt.system.join)} if ns.system else '')"
         system += when("content", [setting("ns.system", f"{join} + content")])
-        head = [inner.pop(0)] if "merge" in steps else []
-        inner = [*head, *when(export.is_author("owner"), system, inner)]
+        inner = when(export.is_author("owner"), system, inner)
+    if "merge" in steps:
+        inner.insert(0, setting("content", "text(message.content)"))
     found = loop("message in messages", inner)
     found += _turn_checks(export)
-    if "first-client" in steps:
+    if "first-client" in steps and "place" not in steps:
+        found += _spoken_to(export)
+    elif "first-client" in steps:
         absent = f"not ns.turns or {negated(export.is_author('client', 'ns.turns[0]'))}"
         found += when(absent, [_prepend(_silent("client", export), "ns.turns")])
     if "keep" in steps:
@@ -191,6 +193,30 @@ def _gathered(export: Export) -> list[Node]:
         found += _placed(export)
     found.append(setting("turns", "ns.turns"))
     return found
+
+
+def _spoken_to(export: Export) -> list[Node]:
+    """Add an empty client turn behind the system messages in front, where no client follows."""
+    client = _append(_silent("client", export), "spoken.turns")
+    begins = f"not spoken.begun and {negated(export.is_author('owner', 'turn'))}"
+    return [
+        setting("spoken", "namespace(turns=[], begun=false)"),
+        *loop(
+            "turn in ns.turns",
+            [
+                *when(
+                    begins,
+                    [
+                        setting("spoken.begun", "true"),
+                        *when(negated(export.is_author("client", "turn")), [client]),
+                    ],
+                ),
+                _append("turn", "spoken.turns"),
+            ],
+        ),
+        *when("not spoken.begun", [client]),
+        setting("ns.turns", "spoken.turns"),
+    ]
 
 
 def _silent(author: str, export: Export, content: str = "''", role: str = "") -> str:
@@ -296,8 +322,6 @@ def _numbered(export: Export) -> list[Node]:
     """Append a message whose calls, or whose answer, have the id of the format's own pattern."""
     rule = export.fmt.calls
     assert rule is not None
-    if "merge" in export.rewrites:
-        raise NoTemplate(f"{export.fmt.name}: turns are merged and calls are numbered")
     code = _pattern_code(rule.id, {"call_name": "call.function.name", "index": "ns.calls"})
     numbered = loop(
         "call in message.tool_calls or []",
