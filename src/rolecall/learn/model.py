@@ -55,16 +55,14 @@ class CallForm:
 class Context:
     """A conversation around a model's turn."""
 
-    name: str
     authors: tuple[Author, ...]
     index: int
     """Which of the messages is the turn in question."""
 
 
-LAST = Context("last", ("client", "model"), 1)
-EARLIER = Context("earlier", ("client", "model", "client"), 1)
-ANSWERED = Context("answered", ("client", "model", "tool"), 1)
-FOLLOWED = Context("followed", ("client", "model", "client", "model"), 3)
+LAST = Context(("client", "model"), 1)
+EARLIER = Context(("client", "model", "client"), 1)
+ANSWERED = Context(("client", "model", "tool"), 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def _between(prober: Prober, draft: Draft, count: int) -> Cell:
     slots: dict[tuple[int | None, str], str] = {}
     for before, after in PADS:
         loop = _loop(prober, draft, count, before, after)
-        trace = prober.trace(loop.messages, **_asked(draft))
+        trace = prober.trace(loop.messages)
         if not isinstance(trace, Trace):
             raise Inexpressible(f"it refuses results: {trace}")
         start, end = _region(draft, loop, trace)
@@ -115,10 +115,6 @@ def _between(prober: Prober, draft: Draft, count: int) -> Cell:
             needles[dump_json(said)] = Needle(f"content#{number}", said)
         probes.append(Written(trace, start, end, needles))
     return read(probes, lambda message, field: slots.get((message, field)))
-
-
-def _asked(draft: Draft) -> dict[str, Any]:
-    return {}
 
 
 def _region(draft: Draft, loop: Loop, trace: Trace) -> tuple[int, int]:
@@ -161,18 +157,24 @@ def _around(cell: Cell, number: int) -> Cell:
     return cell[: _place(cell, number)]
 
 
-def _client(draft: Draft) -> tuple[list[Cell], Cell]:
-    """The headers of other turns, and what stands behind the content of a client's."""
-    turns: Tables = draft.tables["turn"]
-    headers: list[Cell] = []
+def _header(draft: Draft, head: Cell) -> Cell:
+    """What of a cell is the header of another author's turn, whatever its label."""
+    found: Cell = ()
     for author in ("client", "owner", "model"):
-        source = turns.get(author, {}).get("open", "")
-        if source:
-            roles = ("user", "tool", "system", "ipython", "observation")
-            headers += [flat((source.replace("{role}", role),)) for role in roles]
-            headers.append(_slots(source))
-    client = turns.get("client", {})
-    return headers, _slots(client.get("end", "") + client.get("gap", ""))
+        source: str = draft.tables["turn"].get(author, {}).get("open", "")
+        before, labelled, behind = source.partition("{role}")
+        start, end = _slots(before), _slots(behind)
+        until = len(start) + (1 if labelled else 0)
+        if head[: len(start)] != start or head[until : until + len(end)] != end:
+            continue
+        found = max(found, head[: until + len(end)], key=len)
+    return found
+
+
+def _closed(draft: Draft) -> Cell:
+    """What stands behind the content of a client's turn."""
+    client: Tables = draft.tables["turn"].get("client", {})
+    return _slots(client.get("end", "") + client.get("gap", ""))
 
 
 def _slots(source: str) -> Cell:
@@ -185,8 +187,8 @@ def _slots(source: str) -> Cell:
 
 def _single(draft: Draft, head: Cell, content: Ref, tail: Cell) -> Tables:
     """A turn for each result."""
-    headers, closing = _client(draft)
-    opened = max((h for h in headers if head[: len(h)] == h), key=len, default=head)
+    closing = _closed(draft)
+    opened = _header(draft, head) or head
     inner, end = _split_tail(tail, closing)
     body = (*head[len(opened) :], *unnumbered((content,)), *inner)
     return {"open": spelled(opened), "body": spelled(body), **_closing(draft, end, closing)}
@@ -222,12 +224,11 @@ def _closing(draft: Draft, end: Cell, closing: Cell) -> Tables:
 
 def _grouped(draft: Draft, head: Cell, content: Ref, tail: Cell, gap: Cell) -> Tables:
     """One turn for results that follow each other."""
-    headers, closing = _client(draft)
-    opened = max((h for h in headers if head[: len(h)] == h), key=len, default=())
+    closing = _closed(draft)
+    opened = _header(draft, head)
     before = head[len(opened) :]
     if not opened or gap[len(gap) - len(before) :] != before:
         before = head[len(head) - shared_end(head, gap) :]
-        # A line break that opens the body of the first result is the header's.
         opened = head[: len(head) - len(before)]
     rest = gap[: len(gap) - len(before)]
     inner, end = _split_tail(tail, closing)
