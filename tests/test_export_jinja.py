@@ -460,3 +460,34 @@ def test_a_format_of_ones_own_is_exported(tmp_path: Path) -> None:
     expected = fmt.render(messages, speaker="user").text
     assert expected == "<a>system: One. / Two.<b><a>user: Hi.<b><a>me, Amy: \n\nHo.<b><a>user: "
     assert render(fmt.to_jinja(), messages, speaker="user") == Rendered(expected)
+
+
+def own(path: Path, text: str) -> Format:
+    path.write_text(text)
+    return rc.format(path)
+
+
+@pytest.mark.parametrize("name", ["not", "message", "text", "ns", "loop", "authors"])
+def test_an_option_whose_name_a_template_has_is_refused(name: str, tmp_path: Path) -> None:
+    fmt = own(
+        tmp_path / "own.toml",
+        f'control = ["<a>"]\n[options.{name}]\ndefault = "x"\n'
+        f'[turn]\nopen = "<a>{{role}} {{{name}}}: "\nend = "<a>"\n'
+        '[turn.model]\nbody = "{content|rstrip-space}{content?.}"\n',
+    )
+    with pytest.raises(rc.InputError, match=rf"cannot be called '{name}'"):
+        fmt.to_jinja()
+
+
+def test_attributes_and_numbers_of_any_name_are_written(tmp_path: Path) -> None:
+    fmt = own(
+        tmp_path / "own.toml",
+        'control = ["<a>", "<b>"]\nattributes = ["items", "content-type"]\n'
+        'begin = "{depth?depth {depth}}"\n[options.depth]\ndefault = 3\n'
+        '[turn]\nopen = "<a>{role}{items? {items}}: "\nend = "<b>"\n',
+    )
+    messages = [{**USER, "attributes": {"items": "two"}}, USER]
+    for depth in (0, 3):
+        expected = fmt.render(messages, depth=depth).text
+        assert expected == f"depth {depth}<a>user two: Hi.<b><a>user: Hi.<b>"
+        assert render(fmt.to_jinja(), messages, depth=depth) == Rendered(expected)

@@ -21,6 +21,7 @@ from rolecall.export import (
     jinja_rewrite,
     jinja_variables,
 )
+from rolecall.export.jinja_able import RUNS, check, check_names, ends_in_token
 from rolecall.export.jinja_code import (
     Block,
     Line,
@@ -32,6 +33,7 @@ from rolecall.export.jinja_code import (
     codes,
     either,
     loop,
+    member,
     negated,
     quoted,
     recoded,
@@ -53,7 +55,7 @@ from rolecall.export.jinja_parts import (
 from rolecall.export.jinja_patterns import CLIENT_PLACES, EMPTY, Fill, NoTemplate, Writer
 from rolecall.export.jinja_roles import Branch, Roles
 from rolecall.lost import Lost
-from rolecall.pattern import DOCUMENT_TOKENS, Literal, Pattern, Slot
+from rolecall.pattern import Literal, Pattern
 from rolecall.turn import TurnSpec
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Export(Roles):
     def __init__(self, fmt: Format, cast: Cast, *, markers: bool) -> None:
         super().__init__(fmt, cast)
         self.markers = markers
-        _check(fmt)
+        check(fmt)
         self.rewrites = jinja_rewrite.rewrites(fmt)
         self.turns = "turns" if self.rewrites else "messages"
         """The list that is written."""
@@ -86,10 +88,10 @@ class Export(Roles):
         for name, option in fmt.options.items():
             if isinstance(option.default, bool):
                 fills[name] = Fill(name, "'true'")
+            elif isinstance(option.default, str):
+                fills[name] = Fill(name, name)
             else:
-                fills[name] = Fill(
-                    name, name if isinstance(option.default, str) else f"({name} ~ '')"
-                )
+                fills[name] = Fill(True, f"({name} ~ '')")
         if fmt.tools is not None:
             fills["has_tools"] = Fill("tools")
         return fills
@@ -122,7 +124,7 @@ class Export(Roles):
             fills["call_id"] = Fill("message.tool_call_id", "message.tool_call_id")
             fills["call_name"] = Fill("tool_name", "tool_name")
         for key in fmt.attributes:
-            fills[key] = Fill(f"attributes.{key}", f"attributes.{key}")
+            fills[key] = Fill(member("attributes", key), member("attributes", key))
         if branch.author == "client" and fmt.system.place in CLIENT_PLACES:
             at = jinja_rewrite.place_index(fmt.system.place)
             if fmt.system.fold is None:
@@ -367,8 +369,9 @@ class Export(Roles):
         for key in self.fmt.attributes:
             said = implied((*branch.spec.open, *branch.spec.body), key, fills, "")
             if said:
-                nodes.append(setting(key, f"'' if {said} else attributes.{key}"))
-                fills[key] = Fill(key, key)
+                name = f"given_{key}" if key.isidentifier() else "given"
+                nodes.append(setting(name, f"'' if {said} else {member('attributes', key)}"))
+                fills[key] = Fill(name, name)
         return nodes
 
     def _settled(self, nodes: list[Node], branch: Branch) -> list[Node]:
@@ -414,7 +417,7 @@ class Export(Roles):
                 meanings[OPEN] = "open"
             else:
                 meanings[OPEN] = "loop.last and continuing"
-        if re.search(r"\battributes\.", told):
+        if re.search(r"\battributes[.\[]", told):
             first.insert(0, setting("attributes", "message.attributes or {}"))
         if branch.author == "tool" and re.search(r"\btool_name\b", told):
             given = f"call_name(message, {self.turns}[:loop.index0])"
@@ -484,10 +487,10 @@ class Export(Roles):
         last = [other for other in self.fmt.specs if spec.merge is None or other is not spec]
         last = [other for other in last if not (moved and other.author == "owner")]
         ends = [(*other.end, *other.gap) for other in last]
-        states = {_ends_in_token(end) for end in ends}
+        states = {ends_in_token(end) for end in ends}
         if len(states) > 1 or not all(ends):
             raise NoTemplate(f"{self.fmt.name}: {RUNS}")
-        begins, first = states.pop(), _ends_in_token(self.fmt.begin)
+        begins, first = states.pop(), ends_in_token(self.fmt.begin)
         return begins if begins == first else self.turns if begins else f"not {self.turns}"
 
     def body(self) -> list[Node]:
@@ -527,36 +530,8 @@ class Export(Roles):
         text = [written(part) for part in parts]
         macros = jinja_macros.needed("\n".join(text), self)
         whole = [text[0], *macros, *text[1:]]
+        check_names(self.fmt, "\n".join(whole[1:]))
         return "\n".join(part for part in whole if part)
-
-
-RUNS = "a run of text begins in some turns and not in others"
-
-
-def _check(fmt: Format) -> None:
-    """Refuse what a template could follow only by interpreting the format.
-
-    Raises:
-        NoTemplate: If it does such a thing.
-    """
-    merges = {spec.author for spec in fmt.specs if spec.merge is not None}
-    if merges and fmt.calls is not None and fmt.calls.id:
-        raise NoTemplate(f"{fmt.name}: turns are merged and calls are numbered")
-    if "model" in merges and fmt.reasoning.keeps != ("all",):
-        raise NoTemplate(f"{fmt.name}: turns whose reasoning is dropped are merged")
-    if "owner" in merges and fmt.system.place in jinja_rewrite.MOVED:
-        raise NoTemplate(f"{fmt.name}: system messages are merged and moved")
-    for spec in fmt.specs if fmt.dummy_prefix else ():
-        if spec.group is not None or spec.final_end is not None or spec.call_end is not None:
-            raise NoTemplate(f"{fmt.name}: {RUNS}")
-
-
-def _ends_in_token(pattern: Pattern) -> bool:
-    """Whether what stands behind a pattern stands behind a control token, or behind nothing."""
-    last = pattern[-1] if pattern else None
-    if isinstance(last, Literal):
-        return last.control
-    return last is None or (isinstance(last, Slot) and last.name in DOCUMENT_TOKENS)
 
 
 def _titled(title: str, nodes: Sequence[Node]) -> list[Node]:

@@ -63,6 +63,21 @@ def quoted(text: str) -> str:
     return "'" + escaped.replace("'", "\\'") + "'"
 
 
+METHODS = (
+    *("clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault"),
+    *("update", "values"),
+)
+"""What Python's dict has by these names; some engines find it before the key."""
+
+
+def member(of: str, key: str) -> str:
+    """The value of a key that the format's file names."""
+    if key in METHODS:
+        return f"({of}[{quoted(key)}] if {quoted(key)} in {of} else '')"
+    plain = key.isidentifier() and key.isascii()
+    return f"{of}.{key}" if plain else f"{of}[{quoted(key)}]"
+
+
 def listed(items: Iterable[str]) -> str:
     """A list of string literals."""
     return f"[{', '.join(map(quoted, items))}]"

@@ -15,6 +15,7 @@ from rolecall.export.jinja_code import (
     choose,
     listed,
     loop,
+    member,
     none_of,
     quoted,
     refuse,
@@ -128,7 +129,7 @@ def forged(export: Export, spec: TurnSpec, of: str, *where: str) -> list[Node]:
         if of == "speaker" and slot not in ("name", "speaker"):
             continue
         field = FIELDS.get(slot, slot)
-        value = f"{of}.{field}" if slot in FIELDS else f"attributes.{field}"
+        value = f"{of}.{field}" if slot in FIELDS else member("attributes", field)
         if slot == "call_name":
             value = "call_name(message, messages[:index])"
         # Whatever it is in a header that ends it, the error names the speaker.

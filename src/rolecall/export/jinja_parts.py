@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rolecall.export.jinja_code import Block, If, Node, Out, Text, both, negated, quoted
+from rolecall.export.jinja_code import Block, If, Node, Out, Text, both, member, negated, quoted
 from rolecall.export.jinja_patterns import EMPTY, Fill, NoTemplate, Writer
 from rolecall.pattern import Group, Pattern, Slot
 
@@ -65,7 +65,7 @@ def implied(nodes: Pattern, key: str, fills: dict[str, Fill], under: str) -> str
             and following.negated
         ):
             instead = Writer(fills).write(following.nodes)
-            return both(under, f"attributes.{key} == {expression(instead)}")
+            return both(under, f"{member('attributes', key)} == {expression(instead)}")
         if node.slot == key:
             continue
         filled = fills.get(node.slot, EMPTY).filled
