@@ -182,11 +182,18 @@ def test_white_space_of_texts_is_kept_and_that_of_the_layout_is_not() -> None:
         If(((".X", (Out(".Y"), Text("\n"))), ("", (Text("{{"),)))),
         Line("$z = 1"),
         Range("$i, $_ := .Q", (Text("q"),)),
-        Text("\u200b."),
+        Text("\u200b.\U000e0001\U0001f600"),
     ]
     assert text_of(nodes) == (
         '<a>\n{{ if .X }}{{ .Y }}\n{{ else }}{{ "{{" }}\n{{- end }}\n{{- $z = 1 }}'
-        '\n{{- range $i, $_ := .Q }}q\n{{- end }}{{ "\\u200b." }}'
+        '\n{{- range $i, $_ := .Q }}q\n{{- end }}{{ "\\u200b.\\U000e0001\U0001f600" }}'
+    )
+
+
+def test_a_brace_before_a_tag_is_no_part_of_it() -> None:
+    nodes = [Text("{"), Out(".X"), Text("a{"), Text("{b{{{"), Out(".Y"), Text("{"), Line("$z = 1")]
+    assert text_of(nodes) == (
+        '{{ "{" }}{{ .X }}a{{ "{" }}{b{{ "{{" }}{{ "{" }}{{ .Y }}{\n{{- $z = 1 }}'
     )
 
 

@@ -346,6 +346,17 @@ def test_the_python_of_the_page_on_exporting_does_what_is_shown() -> None:
     run_examples("exporting.md")
 
 
+def test_a_brace_before_a_macro_of_the_story_string_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "brace.toml"
+    file.write_text(
+        'control = ["<u>", "<m>"]\n[turn.client]\nopen = "<u>{"\n[turn.model]\nopen = "<m>"\n',
+        encoding="utf-8",
+    )
+    exported = rc.format(str(file)).export("sillytavern")
+    assert _presets(exported)[1]["story_string"].startswith("<u>{{{#if system}}")
+    assert [r.code for r in exported.lost if "in story_string for" in r.detail] == ["macro-clash"]
+
+
 @pytest.fixture(params=presets.SMALL)
 def small(request: pytest.FixtureRequest, tmp_path: Path) -> Format:
     return presets.small_format(request.param, tmp_path)

@@ -190,6 +190,20 @@ SMALL = {
         [turn.model]
         open = "<|m|>"
         """,
+    "braces": """
+        title = "Contents in braces"
+        control = ["<|o|>", "<|u|>", "<|m|>", "<|e|>"]
+        begin = "{"
+        [turn]
+        body = "{{content}}"
+        end = "}<|e|>"
+        [turn.owner]
+        open = "<|o|>"
+        [turn.client]
+        open = "<|u|>"
+        [turn.model]
+        open = "<|m|>"
+        """,
 }
 """Formats that are like none of the bundled ones."""
 

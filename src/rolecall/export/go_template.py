@@ -106,7 +106,14 @@ def grouped(code: str) -> str:
 def quoted(text: str) -> str:
     """A string constant of Go."""
     # JSON's escapes are Go's too, surrogate pairs aside.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return "".join(
+        character if character.isprintable() else _escape(ord(character))
+        for character in json.dumps(text, ensure_ascii=False)
+    )
+
+
+def _escape(code: int) -> str:
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def common_end(first: Sequence[Node], second: Sequence[Node]) -> list[Node]:
@@ -199,6 +206,8 @@ class _Writer:
 
     def __init__(self) -> None:
         self.parts: list[str] = []
+        self.brace = False
+        """Whether a brace was written last that, before another one, would begin a tag."""
         self.tight = False
         """Whether white space that counts was written last."""
 
@@ -207,8 +216,7 @@ class _Writer:
             if isinstance(node, Text):
                 self.text(node.text)
             elif isinstance(node, Out):
-                self.parts.append(f"{{{{ {node.code} }}}}")
-                self.tight = False
+                self.value(node.code)
             elif isinstance(node, Line):
                 self.tag(node.code)
             elif isinstance(node, If):
@@ -228,11 +236,26 @@ class _Writer:
         odd = "".join(c for c in text if not c.isprintable() and c not in "\n\t")
         if odd:
             # What Ollama's reader of Modelfiles would leave out.
-            self.parts.append(f"{{{{ {json.dumps(text)} }}}}")
-            self.tight = False
+            self.value(quoted(text))
             return
-        self.parts.append(text.replace("{{", '{{ "{{" }}'))
+        if self.brace and text[0] == "{":
+            self.hide_brace()
+        text = text.replace("{{", '{{ "{{" }}')
+        self.parts.append(text)
         self.tight = text[-1].isspace()
+        self.brace = text[-1] == "{"
+
+    def value(self, code: str) -> None:
+        """Write a value."""
+        if self.brace:
+            self.hide_brace()
+        self.parts.append(f"{{{{ {code} }}}}")
+        self.tight = self.brace = False
+
+    def hide_brace(self) -> None:
+        """Write the last brace as a value: three in a row are no tag."""
+        self.parts[-1] = self.parts[-1][:-1] + '{{ "{" }}'
+        self.brace = False
 
     def tag(self, code: str) -> None:
         if self.tight:
@@ -240,4 +263,4 @@ class _Writer:
         else:
             newline = "\n" if self.parts else ""
             self.parts.append(f"{newline}{{{{- {code} }}}}")
-        self.tight = False
+        self.tight = self.brace = False

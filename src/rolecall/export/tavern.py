@@ -234,7 +234,8 @@ def _default(made: Frames, owner: Around, client: Around) -> str:
     if not opens.startswith(owner.opens) or not opens.endswith(closes):
         return ""
     default = opens[len(owner.opens) : len(opens) - len(closes)]
-    return "" if MACROS.search(default) or default != default.strip("\n") else default
+    clash = MACROS.search(default) or default.endswith("{")
+    return "" if clash or default != default.strip("\n") else default
 
 
 def declared(made: Frames) -> tuple[list[Difference], list[Lost]]:
@@ -287,7 +288,7 @@ def _lost(made: Frames, sequences: Texts, story: Texts, stop: tuple[str, ...]) -
     if _reasoning(made) is not None:
         carries.add("reasoning")
     yield from plain_losses(fmt, TITLE, carries)
-    for key, text in {**sequences, "story_string_prefix": story["prefix"]}.items():
+    for key, text in _literals(sequences, story):
         clash = MACROS.search(text.replace(NOTHING, ""))
         if clash is not None:
             detail = f"{TITLE} takes {clash.group()!r} in {key} for a macro of its own"
@@ -301,6 +302,16 @@ def _lost(made: Frames, sequences: Texts, story: Texts, stop: tuple[str, ...]) -
         yield Lost("note", "prefill", None, "content", detail)
     detail = f"{TITLE} takes newlines off the ends of the system prompt, and every carriage return"
     yield Lost("note", "trimmed", None, "content", detail)
+
+
+def _literals(sequences: Texts, story: Texts) -> Iterator[tuple[str, str]]:
+    """Text of the format that SillyTavern looks for macros in, by the keys of the presets."""
+    yield from sequences.items()
+    yield from ((f"story_string_{key}", story[key]) for key in ("prefix", "suffix"))
+    if "opens" in story:
+        # A macro follows each of these in the story string, and three braces are another macro.
+        for text in dict.fromkeys((story["empty"], story["opens"], story["closes"])):
+            yield "story_string", f"{text}{{" if text.endswith("{") else text
 
 
 def _reasoning(made: Frames) -> dict[str, str] | None:
