@@ -10,7 +10,9 @@ that does not differ any more fails.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,7 @@ from tests.support import engines as brought
 from tests.support.export_limits import LIMITS, Limit, comparable
 from tests.support.exports import Case, answers, cases, exported, reasons, tokens_of
 
-CONVERSATIONS = {"quick": 16, "default": 24, "full": 240}[PROFILE]
+CONVERSATIONS = {"quick": 8, "default": 16, "full": 240}[PROFILE]
 SEED = 5
 
 BRINGS = {"huggingface_js": brought.huggingface_js, "llama_cpp": brought.llama_cpp}
@@ -86,3 +88,16 @@ def test_a_limit_is_where_it_is_declared(limit: Limit, engine: str) -> None:
             if not agree(rc.format(name), one, answer):
                 differing.append(name)
     assert bool(differing) == (engine in limit.engines), differing
+
+
+def test_the_documentation_has_every_limit() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "exporting.md").read_text(encoding="utf-8")
+    section = re.sub(r"[`\\\\]", "", page.partition("### Engines")[2])
+    for limit in LIMITS:
+        (row,) = [line for line in section.splitlines() if line.startswith(f"| {limit.what} |")]
+        named = row.split(" | ")[-1].rstrip(" |").split(", ")
+        assert named == ([NAMES[one] for one in limit.engines] if len(limit.engines) < 4 else EVERY)
+
+
+NAMES = {"minijinja": "minijinja", "huggingface_js": "huggingface.js", "llama_cpp": "llama.cpp"}
+EVERY = ["every one"]
