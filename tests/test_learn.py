@@ -10,6 +10,7 @@ import random
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from rolecall.errors import LearnError
 from rolecall.learn.chats import Chat, Plain, text, usual
 from rolecall.learn.draft import Draft, Inexpressible, literal, spelled
 from rolecall.learn.probe import Field, Literal, Prober, filters
+from rolecall.pattern import Piece, parse, write
 from rolecall.template.template import Template
 from tests.support.assets import AssetUnavailable
 from tests.support.templates import TEMPLATES, published, share
@@ -247,13 +249,29 @@ def test_a_draft_is_written_as_toml_reads_it() -> None:
         spelled("\ud800")
 
 
-def test_literals_that_a_pattern_would_read_otherwise_are_refused() -> None:
+def test_every_literal_has_a_spelling() -> None:
     assert literal('{"a": 1}') == '{"a": 1}'
-    for wrong in ("{content}", "{tools?x}", "{nothing}"):
-        with pytest.raises(Inexpressible):
-            literal(wrong)
-    with pytest.raises(Inexpressible):
-        literal("a } b", grouped=True)
+    assert literal("{content}") == "{={=}content}"
+    texts = [
+        "{content}",
+        "{!tools?x}",
+        "{nothing}",
+        "a } b",
+        "}{",
+        "{=x=}",
+        "{a?{b}",
+        "{=",
+        "=}",
+        "{",
+    ]
+    for given in (*texts, *("".join(pair) for pair in product("{}=a?!", repeat=4))):
+        for grouped in (False, True):
+            source = literal(given, grouped=grouped)
+            whole = f"{{content?{source}}}" if grouped else source
+            written: list[Piece] = []
+            nodes = parse(whole, slots=["content", "a"], control=())
+            write(nodes, {"content": (Piece("x", "content"),)}, "content", written.append)
+            assert "".join(piece.text for piece in written) == given
 
 
 def test_pieces_name_their_fields() -> None:

@@ -3,7 +3,7 @@
 A pattern is literal text with ``{slot}``, ``{slot|filter}``, ``{slot?…}`` (written when the slot is
 not empty) and ``{!slot?…}`` (written when it is empty). Nothing else: no comparisons, no code. A
 ``{`` that does not open one of these is literal, and braces inside a group are counted, so JSON
-needs no escapes. The same nodes are written by `write` and turned into the expression that reads
+needs no escapes. What would be read otherwise stands in ``{=…=}`` and is literal as it is. The same nodes are written by `write` and turned into the expression that reads
 them back by `expression`.
 """
 
@@ -72,6 +72,9 @@ class PatternError(ValueError):
 _OPENING = re.compile(r"\{(!?)([a-z][a-z0-9_]*)(?:\|([a-z-]+))?([}?])")
 
 
+_QUOTED = re.compile(r"\{=(.*?)=\}", re.DOTALL)
+
+
 def parse(source: str, *, slots: Collection[str], control: Sequence[str]) -> Pattern:
     """Read a pattern.
 
@@ -112,6 +115,11 @@ def _parse_nodes(
             else:
                 inner, at = _parse_nodes(source, at, slots, split, inside=True)
                 nodes.append(Group(name, bool(negated), inner))
+            continue
+        quoted = _QUOTED.match(source, at) if source[at] == "{" else None
+        if quoted is not None:
+            literal.append(quoted[1])
+            at = quoted.end()
             continue
         character = source[at]
         if inside and character == "}" and depth == 0:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rolecall import schema
 from rolecall.conversation import AUTHORS
-from rolecall.pattern import Literal, PatternError, parse
+from rolecall.pattern import Group, Literal, PatternError, parse
 
 if TYPE_CHECKING:
     from rolecall.format import Format
@@ -103,18 +103,25 @@ def literal(text: str, *, grouped: bool = False) -> str:
         grouped: Whether it stands inside a group, where braces must come in pairs.
 
     Raises:
-        Inexpressible: If the pattern would mean something else.
+        Inexpressible: If no pattern spells it.
     """
-    source = f"{{content?{text}}}" if grouped else text
+    quoted = re.sub(r"\{(?=!?[a-z]|=)", "{={=}", text)
+    for source in (text, quoted, re.sub(r"[{}]", r"{=\g<0>=}", text)):
+        if _spells(source, text, grouped=grouped):
+            return source
+    raise Inexpressible(f"no pattern can spell the literal {text!r}")
+
+
+def _spells(source: str, text: str, *, grouped: bool) -> bool:
+    """Whether a pattern is this text and nothing else."""
     try:
-        nodes = parse(source, slots=SLOTS, control=())
-    except PatternError as error:
-        raise Inexpressible(f"no pattern can spell the literal {text!r}: {error}") from None
+        nodes = parse(f"{{content?{source}}}" if grouped else source, slots=SLOTS, control=())
+    except PatternError:
+        return False
     if grouped:
-        nodes = nodes[0].nodes if len(nodes) == 1 else nodes  # type: ignore[union-attr]
-    if text and nodes != (Literal(text, control=False),):
-        raise Inexpressible(f"no pattern can spell the literal {text!r}")
-    return text
+        inner = nodes[0]
+        nodes = inner.nodes if isinstance(inner, Group) and len(nodes) == 1 else None
+    return nodes == ((Literal(text, control=False),) if text else ())
 
 
 def group(slot: str, inner: str, otherwise: str | None = None) -> str:

@@ -74,6 +74,9 @@ def read(prober: Prober) -> Reading:
             break
     else:
         prober.typed = prober.listed = False
+        if isinstance(one, Seen):
+            two = observe(prober, "UA")
+            raise Inexpressible(f"of a user's message and a reply: {_said(two)}", letters="UA")
         raise Inexpressible(f"of a single user message: {_said(one)}", letters="U")
     found = Reading(_place(prober))
     _usual(prober, found)
