@@ -3,8 +3,8 @@
 A pattern is literal text with ``{slot}``, ``{slot|filter}``, ``{slot?…}`` (written when the slot is
 not empty) and ``{!slot?…}`` (written when it is empty). Nothing else: no comparisons, no code. A
 ``{`` that does not open one of these is literal, and braces inside a group are counted, so JSON
-needs no escapes. What would be read otherwise stands in ``{=…=}`` and is literal as it is. The same nodes are written by `write` and turned into the expression that reads
-them back by `expression`.
+needs no escapes. What would be read otherwise stands in ``{=…=}`` and is literal as it is. The same
+nodes are written by `write` and turned into the expression that reads them back by `expression`.
 """
 
 from __future__ import annotations
