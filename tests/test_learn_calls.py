@@ -46,6 +46,13 @@ HEAD = """
 {%- elif messages[0].role == 'system' %}
 {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}{%- endif %}
 """
+ALWAYS = """
+{{- '<|im_start|>system\\nBe kind.' }}
+{%- if messages[0].role == 'system' %}{{- '\\n\\n' + messages[0].content }}{%- endif %}
+{%- if tools %}{{- '\\nTools:' }}
+{%- for tool in tools %}{{- '\\n' + (tool | tojson) }}{%- endfor %}{%- endif %}
+{{- '<|im_end|>\\n' }}
+"""
 TURNS = """
 {%- set ns = namespace(last=-1) %}
 {%- for message in messages %}{%- if message.role == 'user' %}{%- set ns.last = loop.index0 %}
@@ -266,6 +273,15 @@ def test_grouped_results(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "results" in made.claims
     assert "group" in made.draft.turn("tool")
     assert made.differences("results") == []
+
+
+def test_a_system_turn_that_is_always_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ALWAYS + TURNS.replace("CALL", CALL).replace("RESULT", RESULT)
+    made = Learnt(source, monkeypatch)
+    assert made.draft.tables["system"]["default"] == ""
+    body = made.draft.turn("owner")["body"]
+    assert body == "{content?\n\n}{content}{tools?\nTools:{tools}}"
+    assert made.differences("tools") == made.differences("results") == []
 
 
 def test_the_function_alone(monkeypatch: pytest.MonkeyPatch) -> None:

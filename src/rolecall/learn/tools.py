@@ -26,7 +26,7 @@ from rolecall.learn.cells import (
     spelled,
     unnumbered,
 )
-from rolecall.learn.draft import Draft, Inexpressible, group
+from rolecall.learn.draft import Draft, Inexpressible, Tables, group
 from rolecall.learn.model import wire_message
 from rolecall.learn.probe import Prober
 from rolecall.learn.settle import settle
@@ -305,8 +305,38 @@ def _in_system(prober: Prober, draft: Draft, spelling: Spelling) -> None:
         if default:
             cells[frozenset()] = default
             system["default"] = ""
+        elif "default" in system:
+            cells[frozenset()] = cell(without, 0)
     _set_body(prober, draft, "owner", cells)
     draft.tables["tools"] = table
+
+
+def _in_added_system(prober: Prober, draft: Draft, spelling: Spelling) -> None:
+    """The schemas stand in a system turn that is written also where nobody gives a system prompt.
+
+    The draft has that turn in the headers of others; it becomes a turn with an empty default.
+    """
+    turns: Tables = draft.tables["turn"]
+    owner, client, model = (turns.get(name, {}) for name in ("owner", "client", "model"))
+    short = client.get("after", {}).get("owner", {}).get("open")
+    opened: str = client.get("open", "")
+    closing = owner.get("end", "") + owner.get("gap", "")
+    system: Tables = draft.tables.setdefault("system", {})
+    fits = system.get("place", "turn") in ("turn", "start") and "default" not in system
+    if not fits or short is None or not opened.endswith(closing + short):
+        raise Inexpressible("no system turn stands in the header of another")
+    whole = opened[: len(opened) - len(short)]
+    head = whole[: len(whole) - len(closing)]
+    if not head or not owner.get("open", "").startswith(head):
+        raise Inexpressible("no system turn stands in the header of another")
+    behind = owner["open"][len(head) :]
+    owner["open"] = head
+    owner["body"] = group("content", behind + owner["body"]) if behind else owner["body"]
+    system["default"] = ""
+    for turn in (client, model):
+        if turn.get("open", "").startswith(whole):
+            turn["open"] = turn["open"][len(whole) :]
+    _in_system(prober, draft, spelling)
 
 
 def _at_start(prober: Prober, draft: Draft, spelling: Spelling) -> None:
@@ -509,6 +539,7 @@ def _first(expected: str, found: str) -> str:
 _PLACES: tuple[Callable[[Prober, Draft, Spelling], None], ...] = (
     _at_start,
     _in_system,
+    _in_added_system,
     partial(_in_client, place="first-client"),
     partial(_in_client, place="last-client"),
 )
