@@ -1,6 +1,7 @@
 """`rolecall export`: what it writes where, what it says is lost, and what it refuses."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -94,6 +95,50 @@ def test_nothing_is_written_over_without_force(rolecall: Run) -> None:
     ]
 
 
+def test_a_link_stays_one_and_what_it_points_to_is_written(rolecall: Run) -> None:
+    Path("real").mkdir()
+    Path("real/template.jinja").write_text("mine")
+    Path("link.jinja").symlink_to("real/template.jinja")
+    arguments = ("export", "chatml", "--to", "jinja", "-o", "link.jinja")
+    assert rolecall(*arguments).status == 2
+    assert Path("real/template.jinja").read_text() == "mine"
+    assert rolecall(*arguments, "--force").status == 0
+    assert Path("link.jinja").is_symlink()
+    assert Path("real/template.jinja").read_text("utf-8") == rc.format("chatml").to_jinja()
+    assert [file.name for file in Path("real").iterdir()] == ["template.jinja"]
+
+
+def test_a_device_is_written_to_and_not_replaced(rolecall: Run) -> None:
+    """As `-o /dev/null` would, which a test must not try; a pipe is told from a file alike."""
+    os.mkfifo("pipe")
+    reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for force in ((), ("--force",)):
+            done = rolecall("export", "chatml", "--to", "kobold", "-o", "pipe", *force)
+            assert done.status == 0, done.err
+            assert json.loads(os.read(reader, 1 << 16))["user_end"] == "<|im_end|>\n"
+    finally:
+        os.close(reader)
+    assert Path("pipe").is_fifo()
+    assert [file.name for file in Path().iterdir()] == ["pipe"]
+
+
+def test_options_of_a_format_are_told_from_those_of_a_target(rolecall: Run) -> None:
+    names = ("model", "fmt", "target", "options")
+    slots = " ".join(f"{{{name}}}" for name in names)
+    options = "".join(f'[options.{name}]\ndefault = "d"\n' for name in names)
+    source = f'control = ["<e>"]\n{options}[turn]\nopen = "<e>{{role}} {slots}\\n"\nend = "<e>"\n'
+    Path("own.toml").write_text(source, encoding="utf-8")
+    given = [word for name in names for word in ("--option", f"{name}=my-{name}")]
+    done = rolecall("export", "./own.toml", "--to", "ollama", "--model", "m.gguf", *given)
+    assert done.status == 0, done.err
+    written = done.out.decode()
+    assert written.startswith("FROM m.gguf\n")
+    assert "<e>user my-model my-fmt my-target my-options\n" in written
+    own = rc.format("./own.toml").export("ollama", fmt="a", target="b", options="c")
+    assert "<e>user d a b c\n" in own.text
+
+
 def test_what_cannot_be_written_is_an_error_and_leaves_nothing(rolecall: Run) -> None:
     Path("presets/instruct.json").mkdir(parents=True)
     done = rolecall("export", "chatml", "--to", "sillytavern", "-o", "presets", "--force")
@@ -112,6 +157,8 @@ def test_what_cannot_be_written_is_an_error_and_leaves_nothing(rolecall: Run) ->
         (("-", "--to", "ollama"), "is not read from a pipe"),
         (("chatml", "--to", "kobold", "-o", "no/such.json"), "there is no folder no"),
         (("chatml", "--to", "kobold", "--option", "x=1"), "kobold takes no 'x'"),
+        (("chatml", "--to", "kobold", "--option", "speaker=x"), "no such option; give --speaker"),
+        (("chatml", "--to", "kobold", "-o", ""), "-o: give a file or a folder"),
         (("qwen3", "--to", "kobold", "--option", "enable_thinking=2"), "it must be a bool"),
         (("chatml", "--to", "kobold", "--speaker", "user"), "it is the client's"),
         (("chatml", "--to", "kobold", "--speaker", "judge"), "nobody says who authors it"),

@@ -482,7 +482,7 @@ class Format:
             speaker=speaker,
         )
 
-    def export(self, target: str, **options: Any) -> Exported:
+    def export(self, target: str, /, **options: Any) -> Exported:
         """Write the format as the files that another program loads.
 
         Args:

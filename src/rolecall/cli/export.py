@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rolecall.cli import read
+from rolecall.cli.files import write_files
 from rolecall.cli.render import CastOption
 from rolecall.cli.screen import Output, json_bytes, write_bytes
 from rolecall.errors import InputError, UnknownFormatError
-from rolecall.export import TARGETS, Exported, Target, export
+from rolecall.export import TARGETS, Exported, Target, make
 from rolecall.format import Format, holds_template, load_format
 from rolecall.lost import GRAVITY
 
@@ -148,6 +148,8 @@ def command(
     """
     if fail_on is not None:
         read.choice("--fail-on", fail_on, read.LEVELS)
+    if output == "":
+        raise InputError("-o: give a file or a folder")
     target = _target(to)
     fmt = _format(format)
     given: dict[str, Any] = {
@@ -166,10 +168,14 @@ def command(
     }
     arguments = _arguments(target, given)
     options = read.read_options(option or [], fmt)
+    for name in options:
+        if name not in fmt.option_values({}) and name in target.takes():
+            flag = FLAGS.get(name, f"--{name}")
+            raise InputError(f"--option {name}: {fmt.name} has no such option; give {flag}")
     with _progress(target) as advance:
         if advance is not None:
             arguments["progress"] = advance
-        made = export(fmt, target.name, **options, **arguments)
+        made = make(fmt, target, options, arguments)
     reached = fail_on is not None and any(
         GRAVITY[record.level] >= GRAVITY[fail_on] for record in made.lost
     )
@@ -307,51 +313,11 @@ def _place(made: Exported, output: str | None, *, force: bool, alone: bool) -> C
         if not target.parent.is_dir():
             raise InputError(f"-o {output}: there is no folder {target.parent}")
         (data,) = contents.values()
-        _write({target: data}, force=force)
+        write_files({target: data}, force=force)
         return nothing
     if target.exists() and not target.is_dir():
         raise InputError(
             f"-o {output}: {made.target} makes {len(contents)} files and this is one; give a folder"
         )
-    _write({target / name: data for name, data in contents.items()}, force=force)
+    write_files({target / name: data for name, data in contents.items()}, force=force)
     return nothing
-
-
-def _write(files: Mapping[Path, bytes], *, force: bool) -> None:
-    """Write all of the files, or none.
-
-    Raises:
-        InputError: If one is there already, or cannot be written.
-    """
-    there = [file for file in files if file.exists() or file.is_symlink()]
-    if there and not force:
-        raise InputError(f"{there[0]} is there already; --force writes over it")
-    staged: list[tuple[str, Path]] = []
-    try:
-        for file, data in files.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if file.is_dir():
-                raise IsADirectoryError(21, "it is a folder", str(file))
-            descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-            staged.append((name, file))
-            with os.fdopen(descriptor, "wb") as scratch:
-                scratch.write(data)
-            Path(name).chmod(_mode(file))
-        while staged:
-            name, file = staged.pop(0)
-            Path(name).replace(file)
-    except OSError as error:
-        where = error.filename or next(iter(files))
-        raise InputError(f"cannot write {where}: {error.strerror or error}") from None
-    finally:
-        for name, _ in staged:
-            Path(name).unlink(missing_ok=True)
-
-
-def _mode(file: Path) -> int:
-    """The permissions of a file that is there, or those of a new one."""
-    if file.exists():
-        return file.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

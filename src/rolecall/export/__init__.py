@@ -93,14 +93,15 @@ TARGETS: Mapping[str, Target] = {
 """Every target by its name."""
 
 
-def export(fmt: Format, target: str, **options: Any) -> Exported:
+def export(fmt: Format, target: str, /, **options: Any) -> Exported:
     """Write a format as the files that another program loads.
 
     Args:
         fmt: The format.
         target: A name of `TARGETS`.
         **options: What the target may be told (`Target.takes`), and values of the options that the
-            format declares, which are written into the files.
+            format declares, which are written into the files. What the target takes is meant
+            where both have something of that name; see `make`.
 
     Raises:
         InputError: If there is no such target, or it cannot write this format.
@@ -111,16 +112,34 @@ def export(fmt: Format, target: str, **options: Any) -> Exported:
             f"there is no target {target!r}{nearest(target, TARGETS)} "
             f"(there are: {', '.join(TARGETS)})"
         )
-    chosen = TARGETS[target]
-    known = chosen.takes()
+    known = TARGETS[target].takes()
     own = {name: value for name, value in options.items() if name in known}
     rest = {name: value for name, value in options.items() if name not in known}
-    unknown = [name for name in rest if name not in fmt.option_values({})]
-    if unknown:
-        names = (*known, *fmt.option_values({}))
-        raise InputError(
-            f"{target} takes no {unknown[0]!r}{nearest(unknown[0], names)} "
-            f"(it takes: {', '.join(names)})"
-        )
-    fmt.option_values(rest)
-    return chosen.load()(fmt, rest, **own)
+    return make(fmt, TARGETS[target], rest, own)
+
+
+def make(
+    fmt: Format, target: Target, options: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> Exported:
+    """Write the files of a target, options of the format and of the target told apart.
+
+    Args:
+        fmt: The format.
+        target: The target.
+        options: Values of options that the format declares.
+        arguments: What the target is told, of what it takes.
+
+    Raises:
+        InputError: If it cannot write this format, or takes no such option.
+        OptionError: If a value is of the wrong type.
+    """
+    declared = fmt.option_values({})
+    for name in options:
+        if name not in declared:
+            names = (*target.takes(), *declared)
+            raise InputError(
+                f"{target.name} takes no {name!r}{nearest(name, names)} "
+                f"(it takes: {', '.join(names)})"
+            )
+    fmt.option_values(options)
+    return target.load()(fmt, options, **arguments)
