@@ -13,17 +13,11 @@ from hypothesis import strategies as st
 from rolecall import pattern
 from rolecall.learn import calls, learning, reasoning, results, settle, tools
 from rolecall.learn.cells import Ref, fit, flat, repeated, spelled
-from rolecall.learn.conversations import (
-    KINDS,
-    RESTRICTIONS,
-    Case,
-    Domain,
-    conversation,
-    settled,
-)
+from rolecall.learn.conversations import KINDS, Domain, conversation, settled
 from rolecall.learn.draft import Draft, Inexpressible
 from rolecall.learn.probe import Prober
 from rolecall.learn.prove import compare
+from rolecall.learn.restrictions import RESTRICTIONS, Case
 from rolecall.pattern import Piece
 from rolecall.template.template import Template
 from rolecall.turn import text_of

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from rolecall.learn import plain
 from rolecall.learn.chats import Plain
-from rolecall.learn.conversations import Case, Domain, conversation, settled
+from rolecall.learn.conversations import Domain, conversation, settled
 from rolecall.learn.draft import Draft, Inexpressible
 from rolecall.learn.probe import Prober
 from rolecall.learn.prove import compare, reads_back
+from rolecall.learn.restrictions import Case
 
 TRIED = 120
 """Conversations that are tried to find out what is claimed."""
