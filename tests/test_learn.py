@@ -157,6 +157,9 @@ PLANTED = {
     "long contents": CHATML.replace(
         "{{ m.content }}", "{% if m.content|length > 40 %}!{% endif %}{{ m.content }}"
     ),
+    "contents that are cut": CHATML.replace("{{ m.content }}", "{{ m.content[:200] }}"),
+    "the hour": "{% if strftime_now('%H')|int < 12 %}Morning{% else %}Evening{% endif %} "
+    "{{ strftime_now('%d %b %Y') }}" + CHATML,
     "contents that repeat": CHATML.replace(
         "{{ m.content }}",
         "{% if loop.index > 1 and m.content|length == messages[loop.index0 - 1].content|length %}"
@@ -194,6 +197,12 @@ def test_a_word_the_template_looks_for_is_left_out_of_the_domain() -> None:
     made = rc.learn(template(jinja), seed=5, size=40)
     assert any("'open sesame'" in sentence for sentence in made.domain)
     assert "'open sesame'" in made.toml
+
+
+def test_names_that_are_written_are_left_out_of_the_domain() -> None:
+    jinja = CHATML.replace("{{ m.role }}", "{{ m.role }}{{ ' name=' + m.name if m.name }}")
+    made = rc.learn(template(jinja), seed=5, size=40)
+    assert any("have names" in sentence for sentence in made.domain)
 
 
 def test_orders_that_the_template_refuses_are_refused() -> None:

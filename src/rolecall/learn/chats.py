@@ -51,7 +51,9 @@ class Plain:
     constants: tuple[str, ...] = ()
     """Strings that the template compares with."""
     lengths: tuple[int, ...] = ()
-    """Numbers that the template compares with."""
+    """Numbers of messages near those that the template compares with."""
+    sizes: tuple[int, ...] = ()
+    """Numbers of characters near those that it compares with."""
 
     def allows(self, letter: str, content: str) -> bool:
         """Whether an author may say this."""
@@ -112,6 +114,8 @@ def _text(rng: random.Random, domain: Plain, letter: str) -> str:
         return ""
     if kind < 0.08 and letter in domain.blank:
         return rng.choice(BLANKS)
+    if kind < 0.13:
+        return _long(rng, rng.choice((*SIZES, *domain.sizes)))
     pieces: list[str] = []
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5))):
         pick = rng.random()
@@ -125,6 +129,19 @@ def _text(rng: random.Random, domain: Plain, letter: str) -> str:
             pieces.append(rng.choice(WORDS))
     joined = rng.choice((" ", "", "\n")).join(pieces)
     return f"{rng.choice(ENDS)}{joined}{rng.choice(ENDS)}"
+
+
+SIZES = (70, 130, 300, 700, 1500, 3000)
+"""Characters of long contents."""
+
+
+def _long(rng: random.Random, size: int) -> str:
+    """A content of so many characters, or a few more."""
+    words: list[str] = []
+    while sum(map(len, words)) + len(words) < size:
+        words.append(rng.choice(WORDS[:6]))
+    joined = " ".join(words)
+    return joined[:size].strip() if rng.random() < 0.5 else joined
 
 
 def usual(rng: random.Random, domain: Plain) -> Chat:
@@ -174,8 +191,8 @@ _STRING = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", re.DOTALL)
 _EXPRESSION = re.compile(r"\{[{%](.*?)[%}]\}", re.DOTALL)
 
 
-def constants(jinja: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Strings and lengths that a template may compare contents and conversations with."""
+def constants(jinja: str) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
+    """Strings, numbers of messages and of characters that a template may compare with."""
     found: dict[str, None] = {}
     numbers: set[int] = set()
     for expression in _EXPRESSION.findall(jinja):
@@ -186,10 +203,11 @@ def constants(jinja: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
             except UnicodeDecodeError:
                 found[single or double] = None
         bare = _STRING.sub("", expression)
-        numbers |= {int(number) for number in re.findall(r"(?<![\w.])\d{1,2}(?![\w.])", bare)}
+        numbers |= {int(number) for number in re.findall(r"(?<![\w.])\d{1,5}(?![\w.])", bare)}
     near = {n + d for n in numbers for d in (-1, 0, 1, 2) if 0 < n + d <= 60 and n > 2}
     strings = [one for one in found if 0 < len(one) <= 60 and one not in ROLE.values()]
-    return tuple(strings[:150]), tuple(sorted(near))
+    sizes = {n + d for n in numbers for d in (-1, 0, 1, 20) if 3 < n <= 20_000 and n + d > 0}
+    return tuple(strings[:150]), tuple(sorted(near)), tuple(sorted(sizes))
 
 
 def shrunk(chat: Chat, fails: Callable[[Chat], bool]) -> Chat:

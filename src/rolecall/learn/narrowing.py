@@ -61,8 +61,8 @@ class Learning:
         Raises:
             LearnError: If it is nothing that a table of turns can say.
         """
-        strings, lengths = chats.constants(self.prober.template.jinja)
-        self.domain.constants, self.domain.lengths = strings, lengths
+        found = chats.constants(self.prober.template.jinja)
+        self.domain.constants, self.domain.lengths, self.domain.sizes = found
         try:
             return read(self.prober)
         except Inexpressible as error:
@@ -319,6 +319,10 @@ class Learning:
                 yield f"No claim where a message of {name} holds {listed}."
         if draft.has("options", "date_string") and self.prober.date_form:
             yield "The date is an option; the template takes that of its clock."
+        named = [names[letter] for letter in reading.named]
+        if named:
+            whose = ", ".join(named)
+            yield f"No claim where messages of {whose} have names: the template writes them."
         if "parse" in self.unclaimed:
             yield "What is written is not always read back."
         extra = draft.known.get("domain")

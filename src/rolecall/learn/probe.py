@@ -116,13 +116,23 @@ class Prober:
         **options: Any,
     ) -> Trace | Refusal:
         """The same, of a conversation that will not be asked for again."""
+        return self.at(CLOCK, messages, tools, **options)
+
+    def at(
+        self,
+        clock: datetime,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> Trace | Refusal:
+        """The same at another time."""
         self.tick()
         given = [_typed(one) for one in messages] if self.typed else messages
         if self.listed:
             tools = [] if tools is None else tools
             options = {"documents": [], **options}
         try:
-            return self.template.trace(given, tools, now=lambda: CLOCK, **options)
+            return self.template.trace(given, tools, now=lambda: clock, **options)
         except (TemplateRaised, TemplateLimit) as error:
             return error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import product
 
 from rolecall.errors import TemplateLimit, TemplateRaised
@@ -56,6 +57,8 @@ class Reading:
     """What the format leaves open or refuses, beside what the template says."""
     alone: bool = False
     """Whether a system message may be all there is."""
+    named: str = ""
+    """Authors whose names the template writes, or minds in another way."""
     prompts: bool = True
     """Whether the template opens the model's turn when asked to."""
 
@@ -78,7 +81,9 @@ def read(prober: Prober) -> Reading:
             two = observe(prober, "UA")
             raise Inexpressible(f"of a user's message and a reply: {_said(two)}", letters="UA")
         raise Inexpressible(f"of a single user message: {_said(one)}", letters="U")
+    _check_clock(prober)
     found = Reading(_place(prober))
+    found.named = "".join(letter for letter in "SUA" if _minds_name(prober, letter))
     _usual(prober, found)
     _unusual(prober, found)
     if found.default is not None:
@@ -100,6 +105,52 @@ def _find_date(prober: Prober) -> None:
             if CLOCK.strftime(form) in trace.text:
                 prober.date, prober.date_form = CLOCK.strftime(form), form
                 return
+
+
+CLOCKS = (
+    datetime(2020, 2, 29, 0, 30, 1),
+    datetime(2021, 1, 1, 23, 59, 59),
+    datetime(2022, 12, 5, 13, 5),
+    datetime(2031, 10, 12, 18, 0, 30),
+)
+"""Other days and hours than that of every probe."""
+
+
+def _check_clock(prober: Prober) -> None:
+    """Refuse a template that reads more from the clock than the one date that it writes.
+
+    Raises:
+        Inexpressible: If it does.
+    """
+    if "strftime_now" not in prober.template.jinja:
+        return
+    for letters, prompt in product(("U", "SU", "UA", "SUAUAU"), (False, True)):
+        given = messages(letters, prober.words(len(letters)))
+        usual = prober.trace(given, add_generation_prompt=prompt)
+        if isinstance(usual, (TemplateRaised, TemplateLimit)):
+            continue
+        for clock in CLOCKS:
+            other = prober.at(clock, given, add_generation_prompt=prompt)
+            text = getattr(other, "text", "")
+            if prober.date:
+                text = text.replace(clock.strftime(prober.date_form), prober.date)
+            if text != usual.text:
+                raise Inexpressible(
+                    f"it writes more from the clock than one date: {usual.text!r} on {CLOCK}, "
+                    f"{text!r} on {clock}",
+                    letters=letters,
+                )
+
+
+def _minds_name(prober: Prober, letter: str) -> bool:
+    """Whether the name of an author's message changes what is written."""
+    letters = {"S": "SU", "U": "U", "A": "UA"}[letter]
+    given = messages(letters, prober.words(len(letters)))
+    named = [*given]
+    at = letters.index(letter)
+    named[at] = {**given[at], "name": prober.word()}
+    before, after = prober.trace(given), prober.trace(named)
+    return getattr(before, "text", None) != getattr(after, "text", None)
 
 
 def _said(seen: Observed) -> str:
