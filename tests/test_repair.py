@@ -245,6 +245,10 @@ def test_a_mutant_of_the_clean_template_writes_what_the_clean_one_does(rule: str
     assert not made.proof.after
     for conversation in conversations(150, UNSEEN):
         tokens = one.source.tokens
+        if rule == "arguments-double-encoded" and "no json" in str(conversation):
+            continue  # what is no JSON stays in quotes
+        if rule == "arguments-double-encoded" and "'arguments': ''" in str(conversation):
+            continue
         if rule == "system-dropped" and blank_system(conversation):
             continue  # with these the mutant has a second fault, which no rule reports
         clean = written(CLEAN.strip("\n"), conversation, tokens)

@@ -101,6 +101,8 @@ def _calls(dice: random.Random, messages: list[Wire], strict: bool) -> None:
         arguments: Any = {key: dice.choice(VALUES) for key in keys}
         if dice.random() < 0.25:
             arguments = json.dumps(arguments, ensure_ascii=False)
+            if not strict and dice.random() < 0.2:
+                arguments = dice.choice(("", 'no json "'))
         function = {"name": dice.choice(NAMES[2:]), "arguments": arguments}
         call: dict[str, Any] = {"type": "function", "function": function}
         if dice.random() < 0.1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from rolecall.audit.outcome import Outcome
@@ -99,7 +100,13 @@ def _says(content: object) -> bool:
 
 
 def _copies(outcome: Outcome, index: int, field: str) -> int:
-    return sum(span.at == 0 and span.end > span.start for span in outcome.spans(index, field))
+    """How often a field stands there; of typed content that is printed, its parts do."""
+    found = Counter(
+        span.origin.field
+        for span in outcome.spans(index, field)
+        if span.at == 0 and span.end > span.start
+    )
+    return max(found.values(), default=0)
 
 
 def _order(outcome: Outcome) -> Iterator[int]:

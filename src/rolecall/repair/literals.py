@@ -55,7 +55,7 @@ def cut_end(syntax: Syntax, end: str, condition: str) -> Iterator[tuple[Edit, ..
     for one in literals(syntax):
         if loop_of(syntax, one.node) is None or not one.text.rstrip().endswith(end):
             continue
-        cut = one.text.rstrip().removesuffix(end)
+        cut = one.text.rstrip().removesuffix(end).rstrip()
         tail = one.text[len(cut) :]
         if one.quoted:
             mark = syntax.jinja[one.place.start]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from jinja2 import nodes
@@ -20,7 +21,7 @@ WHY = "no tojson of the template writes the arguments of a call alone"
 
 def propose(trial: Trial, finding: Finding) -> Iterator[Candidate]:
     """A string is written as it is, everything else by ``tojson`` as before."""
-    syntax = trial.syntax
+    syntax, quote = trial.syntax, quote_of(trial.jinja)
     for node in syntax.find(nodes.Filter):
         place = syntax.place(node)
         if node.name != "tojson" or node.node is None or place is None:
@@ -29,20 +30,23 @@ def propose(trial: Trial, finding: Finding) -> Iterator[Candidate]:
         if not value:
             continue
         alone = syntax.tag(node) is not None
-        says = f"`{value}` is written as it is where it is a string."
-        yield _chosen(syntax, node, f"{value} if {value} is string else {whole}", says, alone)
+        says = f"`{value}` is written as it is where it is a string that holds an object."
+        chosen = f"{value} if {_is_object(value, quote)} else {whole}"
+        yield _chosen(syntax, node, chosen, says, alone)
         says = f"Arguments of `{value}` that are a string are written as they are."
-        mark = "'"
-        for spelled in (
-            f"{value}.arguments",
-            f"{value}[{quote_of(syntax.jinja)}arguments{quote_of(syntax.jinja)}]",
-        ):
+        for spelled in (f"{value}.arguments", f"{value}[{quote}arguments{quote}]"):
             name = spelled.replace("arguments", "name")
             text = (
-                f'{mark}{{"name": {mark} + {name}|tojson + {mark}, "arguments": {mark} + '
-                f"{spelled} + {mark}}}{mark} if {spelled} is string else {whole}"
+                f"'{{\"name\": ' + {name}|tojson + ', \"arguments\": ' + {spelled} + '}}' "
+                f"if {_is_object(spelled, quote)} and {value}|length == 2 else {whole}"
             )
             yield _chosen(syntax, node, text, says, alone)
+
+
+def _is_object(value: str, quote: str) -> str:
+    """A condition: a value is JSON text. Nothing, as some clients say "none", is no JSON."""
+    begins = f"{value}[:1] == {quote}{{{quote}"
+    return f"{value} is string and {begins} and {value}[-1:] == {quote}}}{quote}"
 
 
 def _chosen(syntax: Syntax, node: nodes.Filter, text: str, says: str, alone: bool) -> Candidate:
@@ -58,7 +62,16 @@ def concerns(old: Outcome, new: Outcome) -> bool:
     if not old.ok or not new.ok:
         return False
     return any(
-        isinstance(call.get("function", {}).get("arguments"), str)
+        _holds_object(call.get("function", {}).get("arguments"))
         for message in old.messages
         for call in message.get("tool_calls") or ()
     )
+
+
+def _holds_object(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        return isinstance(json.loads(value), dict)
+    except ValueError:
+        return False

@@ -35,8 +35,6 @@ def propose(trial: Trial, finding: Finding) -> Iterator[Candidate]:
                 continue
             text = syntax.jinja[place.start : place.end]
             says = f"Where `{text}` is null, {word} is written."
-            if instead == empty:
-                yield Candidate((_edit(syntax, node, place, f"{text} or {empty}"),), says)
             chosen = f"{text} if {text} is not none else {instead}"
             yield Candidate((_edit(syntax, node, place, chosen),), says)
     for node in syntax.find(nodes.Test):

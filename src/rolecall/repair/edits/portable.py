@@ -19,7 +19,7 @@ RULES = ("not-portable-minijinja", "not-portable-huggingface-js", "not-portable-
 OPT_IN = ""
 WHY = (
     "no construct that the engine runs otherwise can be written in another way with the same text "
-    "in jinja2"
+    "in jinja2; marks of {% generation %} go only where no-markers is allowed"
 )
 
 MARKERS = "generation"

@@ -15,6 +15,7 @@ from jinja2 import nodes
 from rolecall.audit.ending import end_in_history
 from rolecall.audit.finding import Finding
 from rolecall.audit.outcome import Outcome
+from rolecall.repair.chain import pieces
 from rolecall.repair.conditions import relaxed
 from rolecall.repair.edit import Candidate, Edit
 from rolecall.repair.literals import cut_end
@@ -52,7 +53,7 @@ def _left_open(syntax: Syntax, end: str, condition: str) -> Iterator[Candidate]:
             chosen = f"{empty} if {condition} else eos_token"
             yield Candidate((Edit(place, chosen if alone else f"({chosen})"),), says)
             rest = _with_rest(syntax, node, place)
-            if rest.end > place.end:
+            if rest != place:
                 text = syntax.jinja[rest.start : rest.end]
                 yield Candidate((Edit(rest, f"({empty} if {condition} else {text})"),), says)
     if end:
@@ -60,14 +61,20 @@ def _left_open(syntax: Syntax, end: str, condition: str) -> Iterator[Candidate]:
 
 
 def _with_rest(syntax: Syntax, node: nodes.Node, place: Place) -> Place:
-    """A token with what is joined to it on the right."""
-    below, above = node, syntax.parents.get(id(node))
-    end = place.end
-    while isinstance(above, nodes.Add):
-        if above.left is below and (right := syntax.place(above.right)) is not None:
-            end = right.end
-        below, above = above, syntax.parents.get(id(above))
-    return Place(place.start, end)
+    """A token with what is joined to it on the right, and with blanks on its left."""
+    whole = node
+    for above in syntax.ancestors(node):
+        if not isinstance(above, (nodes.Add, nodes.Concat)):
+            break
+        whole = above
+    row = pieces(syntax, whole)
+    at = next((number for number, one in enumerate(row) if one.place == place), None)
+    if at is None:
+        return place
+    first = at
+    while first and (text := row[first - 1].literal) is not None and not text.strip():
+        first -= 1
+    return Place(row[first].place.start, row[-1].place.end)
 
 
 def concerns(old: Outcome, new: Outcome) -> bool:
@@ -76,5 +83,11 @@ def concerns(old: Outcome, new: Outcome) -> bool:
     if not asked or not old.ok or not old.messages:
         return False
     # What follows on the old text is cut off, or a turn is opened behind it.
-    ends = old.messages[-1].get("role") == "assistant"
-    return ends and (old.text.startswith(new.text) or new.text.startswith(old.text))
+    last = len(old.messages) - 1
+    if old.messages[last].get("role") != "assistant":
+        return False
+    if new.text.startswith(old.text):
+        return True
+    # The text ends where the words do: a blank behind them is no beginning of what follows.
+    place = new.place(last)
+    return old.text.startswith(new.text) and (place is None or place[1] == len(new.text))
