@@ -33,7 +33,7 @@ class Domain:
     plain: chats.Plain = field(default_factory=chats.Plain)
     form: CallForm = field(default_factory=CallForm)
     """How the template wants its calls."""
-    most: int = 3
+    most: int = 9
     """The most calls that one message makes."""
     calls: bool = False
     """Whether there are calls, where the kind does not say so by itself."""
@@ -64,7 +64,7 @@ class Domain:
         return cls(
             plain,
             draft.known.get("form", CallForm()),
-            calls.get("max", 3),
+            calls.get("max", 9),
             "calls" in claims,
             "results" in claims,
             holds.get("content with calls", True),
@@ -176,7 +176,7 @@ class _Maker:
         if wanted or (self.domain.tools and self.maybe(0.5)):
             tools = [self.tool() for _ in range(self.rng.choice((1, 1, 2, 3)))]
         messages: list[Wire] = []
-        for number in range(rounds := self.rng.choice((1, 1, 2, 2, 3))):
+        for number in range(rounds := self.length((1, 1, 1, 2, 2, 3))):
             messages += self.round(last=number + 1 == rounds)
         system = "S" in self.plain.letters and self.maybe(0.5)
         if not self.plain.answered and messages[-1]["role"] == "assistant":
@@ -198,6 +198,12 @@ class _Maker:
             arguments[PROMPT] = True
         return Case(messages, arguments, self.domain.form)
 
+    def length(self, usual: Sequence[int]) -> int:
+        """How many of something follow each other: few, seldom many."""
+        if self.maybe(0.06):
+            return self.rng.choice((4, 5, 7, *(n for n in self.plain.lengths if 0 < n < 12)))
+        return self.rng.choice(usual)
+
     def text(self, letter: str) -> str:
         if self.domain.plain_words:
             return " ".join(self.rng.choices(PLAIN, k=self.rng.randint(1, 3)))
@@ -206,7 +212,8 @@ class _Maker:
             blank = self.rng.choice(("", " ", "\n", "\n\n", " \n "))
             if self.plain.allows(letter, blank):
                 return blank
-        return chats.text(self.rng, self.plain, letter)
+        made = chats.text(self.rng, self.plain, letter)
+        return f"{made} {' word' * self.rng.choice((90, 300))} end" if self.maybe(0.03) else made
 
     def round(self, *, last: bool) -> list[Wire]:
         """What a user asks, with all that follows until the model has answered."""
@@ -218,7 +225,7 @@ class _Maker:
         stops = self.rng.choice(("asked", "called", "answered", "said")) if last else "said"
         if stops == "asked":
             return made
-        loops = self.rng.choice((0, 1, 1, 2)) if self.calls else 0
+        loops = self.length((0, 1, 1, 1, 2)) if self.calls else 0
         if not self.domain.results:
             loops = 0
             if self.calls and stops == "called":
@@ -230,11 +237,13 @@ class _Maker:
             if answered or "unanswered calls" in self.without:
                 made += [self.result(call) for call in made[-1]["tool_calls"]]
         if stops == "said" or not loops:
-            made.append(self.thinking({"role": "assistant", "content": self.text("A")}))
+            again = self.reasoning and not self.domain.plain_words and self.maybe(0.05)
+            for _ in range(1 + (self.length((1, 4)) if again else 0)):
+                made.append(self.thinking({"role": "assistant", "content": self.text("A")}))
         return made
 
     def count(self) -> int:
-        return self.rng.randint(1, self.domain.most)
+        return min(self.domain.most, self.length((1, 1, 2, 3)))
 
     def thinking(self, message: Wire) -> Wire:
         """A message, perhaps with reasoning."""

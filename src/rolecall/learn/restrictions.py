@@ -217,6 +217,13 @@ RESTRICTIONS: Mapping[str, Restriction] = {
         "The model is not asked to speak where results come last.",
         lambda case: case.messages[-1]["role"] == "tool" and bool(case.arguments.get(PROMPT)),
     ),
+    "several replies": Restriction(
+        "With reasoning, messages of the assistant's do not follow each other.",
+        lambda case: any(
+            before["role"] == message["role"] == "assistant"
+            for before, message in pairwise(case.messages)
+        ),
+    ),
     "calls behind results": Restriction(
         "Behind results the model answers, and makes no further calls.",
         lambda case: any(
