@@ -24,12 +24,12 @@ WHY = "the template has no turn that could be a system message's, but at the sta
 def propose(trial: Trial, finding: Finding) -> Iterator[Candidate]:
     """A turn of its own where it stands, or a place beside the first one."""
     syntax = trial.syntax
+    yield from relaxed(syntax)
     for more in (" and not loop.first", ""):
         asks = is_role(syntax, "system", more)
         says = "A system message behind the first one has a turn where it stands."
         yield from widened(syntax, asks, says)
         yield from added(syntax, asks, "system", says)
-    yield from relaxed(syntax)
     yield from _joined(syntax)
 
 
