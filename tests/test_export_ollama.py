@@ -203,6 +203,22 @@ def test_a_space_stands_where_a_run_of_text_begins() -> None:
     assert written.startswith("[A]\n{{- if .S }} {{ .S }}\n{{- end }}\n{{- if and .C (not .S) }} ")
 
 
+@pytest.mark.full
+def test_a_default_system_prompt_is_folded_into_the_first_turn(tmp_path: Path) -> None:
+    folded = presets.small_format("folded", tmp_path)
+    template = modelfile_template(folded.export("ollama"))
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    chats = [messages, [{"role": "system", "content": "Be brief."}, *messages], messages[:1]]
+    cases = [Case(folded, chat, None) for chat in chats]
+    assert cases[0].text.startswith("<|u|>You are nice. | a<|e|>")
+    answers = golang.execute([{**case.request, "template": template} for case in cases])
+    assert [answer["text"] for answer in answers] == [case.text for case in cases]
+
+
 @pytest.fixture(params=presets.SMALL)
 def small(request: pytest.FixtureRequest, tmp_path: Path) -> Format:
     return presets.small_format(request.param, tmp_path)

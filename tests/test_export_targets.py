@@ -346,6 +346,26 @@ def test_the_python_of_the_page_on_exporting_does_what_is_shown() -> None:
     run_examples("exporting.md")
 
 
+def test_a_default_system_prompt_that_is_folded_gives_way_to_another(tmp_path: Path) -> None:
+    folded = presets.small_format("folded", tmp_path)
+    exported = folded.export("sillytavern")
+    instruct, context = _presets(exported)
+    assert context["story_string"].startswith("<|u|>{{#if system}}{{system}}{{#if anchorBefore}}")
+    assert context["story_string"].endswith(" | {{else}}You are nice. | {{/if}}")
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    for given in (messages, [{"role": "system", "content": "Be brief."}, *messages]):
+        chat = presets.tavern_chat(given, "Amy")
+        text = folded.render(given, add_generation_prompt=True).text
+        assert presets.tavern(instruct, context, chat) == text
+    adapter = folded.export("kobold")
+    assert json.loads(adapter.text)["user_start"] == "<|u|>"
+    assert any("You are nice." in note for note in adapter.notes)
+
+
 def test_a_brace_before_a_macro_of_the_story_string_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "brace.toml"
     file.write_text(

@@ -208,10 +208,28 @@ SMALL = {
 """Formats that are like none of the bundled ones."""
 
 
+FOLDED = """
+    title = "A default system prompt that is folded into a turn"
+    control = ["<|u|>", "<|m|>", "<|e|>"]
+    [turn]
+    end = "<|e|>"
+    [turn.owner]
+    [turn.client]
+    open = "<|u|>"
+    [turn.model]
+    open = "<|m|>"
+    [system]
+    place = "first-client"
+    fold = " | "
+    default = "You are nice."
+    """
+"""A format that says more by itself than other programs can, most of it declared."""
+
+
 def small_format(name: str, folder: Path) -> Format:
-    """One of `SMALL`, from a file in the folder."""
+    """One of `SMALL`, or `FOLDED` under its own name, from a file in the folder."""
     file = folder / f"{name}.toml"
-    file.write_text(textwrap.dedent(SMALL[name]), encoding="utf-8")
+    file.write_text(textwrap.dedent({**SMALL, "folded": FOLDED}[name]), encoding="utf-8")
     return rc.format(str(file))
 
 

@@ -153,13 +153,18 @@ def split(fmt: Format, rendering: Rendering, bos: str) -> Chain:
     """A rendering as what stands around its contents."""
     turns: list[Around] = []
     waiting: list[Segment] = []
-    opens, spoken = "", None
+    opens, content, spoken = "", "", None
     for segment in rendering.segments:
         if segment.part == "content" and segment.message is not None:
+            if segment.message == spoken:
+                # What came before was the format's own system prompt, folded into this turn.
+                opens += content + "".join(one.text for one in waiting)
+                content, waiting = segment.text, []
+                continue
             closes, opened = _parted(fmt, rendering, waiting, spoken)
             if spoken is not None:
                 turns.append(Around(opens, closes, spoken))
-            opens, spoken, waiting = opened, segment.message, []
+            opens, spoken, waiting, content = opened, segment.message, [], segment.text
             continue
         waiting.append(segment)
     closes, prompt = _parted(fmt, rendering, waiting, spoken)

@@ -191,10 +191,10 @@ class Compiler:
         }
         system = self.fmt.system
         if author == "client" and system.place in places:
-            test = both("$.System", places[system.place])
-            said = (Out("$.System"),)
+            there, said = self.system_prompt()
+            test = both(there, places[system.place])
             if system.fold is None:
-                fills["system"] = Fill(test, said)
+                fills["system"] = Fill(test, tuple(said))
             else:
                 folded = when(test, [*said, Text(system.fold)])
                 fills["content"] = Fill(
@@ -207,6 +207,13 @@ class Compiler:
             # The caller's own first message; where there is none, a turn is added for the tools.
             fills["tools"] = Fill(both("$.Tools", "eq $i 0"), tuple(self.tools()))
         return fills
+
+    def system_prompt(self) -> tuple[str | bool, list[Node]]:
+        """When there is a system prompt, and what it says where there is one."""
+        default = self.fmt.system.default
+        if default is None:
+            return "$.System", [Out("$.System")]
+        return True, when("$.System", [Out("$.System")], [Text(default)])
 
     @property
     def tools_place(self) -> str:
@@ -353,10 +360,11 @@ class Compiler:
         if tools and written is not None:
             fills["tools"] = Fill("$.Tools", written.nodes)
         if system:
-            fills["system"] = Fill("$.System", (Out("$.System"),))
+            there, said = self.system_prompt()
+            fills["system"] = Fill(there, tuple(said))
             if self.fmt.system.fold is not None:
-                fold = when("$.System", [Out("$.System"), Text(self.fmt.system.fold)])
-                fills["content"] = Fill("$.System", tuple(fold))
+                fold = when(there, [*said, Text(self.fmt.system.fold)])
+                fills["content"] = Fill(there, tuple(fold))
         nodes = [
             *self.opened(spec, fills),
             *self.nodes(spec.body, fills),

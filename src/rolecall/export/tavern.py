@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from rolecall.conversation import Author
@@ -207,22 +208,29 @@ def _story(made: Frames) -> dict[str, str]:
         return {"string": "".join(fields.values()) + "{{trim}}", **story}
     first = made.turn(0, "client")
     assert first is not None
-    before, behind = "", "\n\n"
-    if owner is not None and owner.opens.startswith(first.opens):
+    opens, behind = first.opens, "\n\n"
+    if owner is not None and (made.fmt.system.default or owner.opens.startswith(opens)):
         client = made.turn(1, "owner", "client")
-        before = owner.opens.removeprefix(first.opens)
+        opens = owner.opens
         behind = owner.closes + ("" if client is None else client.opens)
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(first.opens, opens, strict=False))
+    shared = "".join(one for one, _ in alike)
+    before = opens.removeprefix(shared)
+    # What the format says by itself, where there is no system prompt.
+    default = first.opens.removeprefix(shared)
+    otherwise = f"{{{{else}}}}{default}" if default else ""
     others = "".join(
         f"{{{{#if {name}}}}}\n{{{{{name}}}}}{{{{/if}}}}" for name in FIELDS if name != "system"
     )
     system = f"{before}{{{{system}}}}{others}{behind}"
     return {
-        "string": f"{first.opens}{{{{#if system}}}}{system}{{{{/if}}}}",
+        "string": f"{shared}{{{{#if system}}}}{system}{otherwise}{{{{/if}}}}",
         "prefix": "",
         "suffix": "",
         "empty": first.opens,
-        "opens": first.opens + before,
+        "opens": opens,
         "closes": behind,
+        "shared": shared,
     }
 
 
@@ -310,7 +318,8 @@ def _literals(sequences: Texts, story: Texts) -> Iterator[tuple[str, str]]:
     yield from ((f"story_string_{key}", story[key]) for key in ("prefix", "suffix"))
     if "opens" in story:
         # A macro follows each of these in the story string, and three braces are another macro.
-        for text in dict.fromkeys((story["empty"], story["opens"], story["closes"])):
+        texts = (story[key] for key in ("shared", "empty", "opens", "closes"))
+        for text in dict.fromkeys(texts):
             yield "story_string", f"{text}{{" if text.endswith("{") else text
 
 
