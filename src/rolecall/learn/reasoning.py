@@ -130,6 +130,7 @@ def options(prober: Prober, draft: Draft) -> None:
         draft.table("options", name).update(
             default=defaults[name], doc="Whether it is set changes how the model's turn begins."
         )
+    draft.format()
 
 
 def _variables(prober: Prober) -> list[str]:

@@ -14,7 +14,7 @@ from rolecall.learn.probe import Prober
 from rolecall.learn.prove import compare, reads_back
 from rolecall.learn.restrictions import Case
 
-TRIED = 120
+TRIED = 200
 """Conversations that are tried to find out what is claimed."""
 READ_BACK = 24
 """Conversations that are read back."""

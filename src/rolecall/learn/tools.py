@@ -329,6 +329,10 @@ def _in_added_system(prober: Prober, draft: Draft, spelling: Spelling) -> None:
     head = whole[: len(whole) - len(closing)]
     if not head or not owner.get("open", "").startswith(head):
         raise Inexpressible("no system turn stands in the header of another")
+    user = wire_message("client", prober.word())
+    silent, none = prober.trace([wire_message("owner", ""), user]), prober.trace([user])
+    if not isinstance(silent, Trace) or not isinstance(none, Trace) or silent.text != none.text:
+        raise Inexpressible("an empty system prompt is not written as none is")
     behind = owner["open"][len(head) :]
     owner["open"] = head
     owner["body"] = group("content", behind + owner["body"]) if behind else owner["body"]
