@@ -293,9 +293,7 @@ def test_the_function_alone() -> None:
         ({"result": "''"}, "results", "does not write the results"),
     ],
 )
-def test_what_the_language_has_no_words_for(
-    habit: dict[str, str], step: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_language_has_no_words_for(habit: dict[str, str], step: str, reason: str) -> None:
     made = Learnt(jinja(**habit))
     assert reason in made.reasons[step]
     assert step not in made.claims
