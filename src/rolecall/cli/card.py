@@ -11,7 +11,6 @@ from rolecall.cards.card import EXAMPLES, Card, CardConversation, CardError
 from rolecall.cards.source import LARGEST_FILE, card_of_bytes, read_card
 from rolecall.cli import read
 from rolecall.cli.screen import Output, json_bytes, write_bytes
-from rolecall.lost import GRAVITY
 
 
 def command(
@@ -131,10 +130,7 @@ def command(
     except CardError as error:
         raise CardError(str(error).removeprefix("card, ").removeprefix("card: "),
                         source=_shown(file)) from None  # fmt: skip
-    reached = fail_on is not None and any(
-        GRAVITY[record.level] >= GRAVITY[fail_on] for record in made.lost
-    )
-    status = 1 if reached else 0
+    status = 1 if read.is_reached(fail_on, (record.level for record in made.lost)) else 0
     if as_json:
         data = json_bytes([_json(card, made)])
         return Output(lambda: write_bytes(data), (), status)

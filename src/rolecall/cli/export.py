@@ -19,7 +19,6 @@ from rolecall.cli.screen import Output, json_bytes, write_bytes
 from rolecall.errors import InputError, UnknownFormatError
 from rolecall.export import TARGETS, Exported, Target, make
 from rolecall.format import Format, holds_template, load_format
-from rolecall.lost import GRAVITY
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -176,9 +175,7 @@ def command(
         if advance is not None:
             arguments["progress"] = advance
         made = make(fmt, target, options, arguments)
-    reached = fail_on is not None and any(
-        GRAVITY[record.level] >= GRAVITY[fail_on] for record in made.lost
-    )
+    reached = read.is_reached(fail_on, (record.level for record in made.lost))
     notes = [str(record) for record in made.lost]
     if as_json:
         data = json_bytes([_json(fmt, made)], indent=1)

@@ -141,8 +141,7 @@ def command(
     for result in results:
         _refuse(result, level)
     levels = {record.level for result in results for record in result.conversation.unread}
-    reached = fail_on is not None and any(GRAVITY[found] >= GRAVITY[fail_on] for found in levels)
-    status = 1 if reached else 0
+    status = 1 if read.is_reached(fail_on, levels) else 0
     notes = _notes(results)
     if terminal:
         return Output(lambda: _show(results), notes, status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rolecall.conversation import AUTHORS, Cast, Conversation
 from rolecall.errors import ConversationError, InputError, RolecallError, nearest
+from rolecall.lost import GRAVITY
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -386,6 +387,11 @@ def choice(option: str, value: str, known: Sequence[str]) -> str:
             + nearest(value, known)
         )
     return value
+
+
+def is_reached(fail_on: str | None, levels: Iterable[str]) -> bool:
+    """Whether one of the levels is as grave as ``--fail-on`` says, which was checked."""
+    return fail_on is not None and any(GRAVITY[found] >= GRAVITY[fail_on] for found in levels)
 
 
 def read_conversation(

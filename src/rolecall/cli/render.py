@@ -15,7 +15,7 @@ from rolecall.compare import MISSING
 from rolecall.conversation import Cast
 from rolecall.errors import InputError
 from rolecall.format import holds_template, load_format
-from rolecall.lost import GRAVITY, Lost
+from rolecall.lost import Lost
 
 if TYPE_CHECKING:
     from rolecall.encode import Encoding
@@ -203,8 +203,7 @@ def command(
         results.append(Rendered(source, rendering, encoding, missing, conditions, header))
     levels = {record.level for result in results for record in result.lost}
     levels |= {"warning" for result in results if result.missing}
-    reached = fail_on is not None and any(GRAVITY[found] >= GRAVITY[fail_on] for found in levels)
-    status = 1 if reached else 0
+    status = 1 if read.is_reached(fail_on, levels) else 0
     notes = _notes(results, engine, as_json=as_json)
     if as_json:
         data = json_bytes([_json(format, result, engine) for result in results])

@@ -85,39 +85,29 @@ def export(
     stop = fmt.render(
         [{"role": user, "content": "x"}], cast=cast, speaker=speaker, strict=False, **options
     ).stop
-    lost = list(_lost(made, sequences, story, stop))
-    instruct: dict[str, Any] = {
-        **{key: _with_names(text) for key, text in sequences.items()},
-        # Lines are stops of their own there.
-        "stop_sequence": "\n".join(end for end in stop if "\n" not in end.strip()),
-        "wrap": False,
-        "macro": True,
-        "names_behavior": "none",
-        "activation_regex": "",
-        "skip_examples": False,
-        "system_same_as_user": _same_as_user(fmt),
-        "last_system_sequence": "",
-        "last_input_sequence": "",
-        "sequences_as_stop_strings": False,
-        "story_string_prefix": story["prefix"],
-        "story_string_suffix": story["suffix"],
-        "name": fmt.name,
+    files, notes = _files(made, sequences, story, stop)
+    return Exported(
+        "sillytavern",
+        {
+            name: json.dumps(data, ensure_ascii=False, indent=4) + "\n"
+            for name, data in files.items()
+        },
+        tuple(
+            sorted(_lost(made, sequences, story, stop), key=lambda record: -GRAVITY[record.level])
+        ),
+        tuple(notes),
+    )
+
+
+def _files(
+    made: Frames, sequences: Texts, story: Texts, stop: tuple[str, ...]
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The presets by the names of their files, and what whoever imports them must know."""
+    fmt = made.fmt
+    files = {
+        "instruct.json": _instruct(fmt, sequences, story, stop),
+        "context.json": _context(fmt, story),
     }
-    context: dict[str, Any] = {
-        "story_string": story["string"],
-        "example_separator": "",
-        "chat_start": "",
-        "use_stop_strings": False,
-        "names_as_stop_strings": False,
-        "story_string_position": 0,
-        "story_string_depth": 1,
-        "story_string_role": 0,
-        "always_force_name2": False,
-        "trim_sentences": False,
-        "single_line": False,
-        "name": fmt.name,
-    }
-    files = {"instruct.json": instruct, "context.json": context}
     notes = ["import instruct.json and context.json under Advanced Formatting, and choose both"]
     if fmt.system.default and "empty" not in story:
         files["sysprompt.json"] = {
@@ -136,15 +126,44 @@ def export(
     if made.bos:
         notes.append(f"{made.bos!r} is left out: the backend begins every prompt with it")
     notes.append("a message that spells a control token becomes one: text is all that is sent")
-    return Exported(
-        "sillytavern",
-        {
-            name: json.dumps(data, ensure_ascii=False, indent=4) + "\n"
-            for name, data in files.items()
-        },
-        tuple(sorted(lost, key=lambda record: -GRAVITY[record.level])),
-        tuple(notes),
-    )
+    return files, notes
+
+
+def _instruct(fmt: Format, sequences: Texts, story: Texts, stop: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        **{key: _with_names(text) for key, text in sequences.items()},
+        # Lines are stops of their own there.
+        "stop_sequence": "\n".join(end for end in stop if "\n" not in end.strip()),
+        "wrap": False,
+        "macro": True,
+        "names_behavior": "none",
+        "activation_regex": "",
+        "skip_examples": False,
+        "system_same_as_user": _same_as_user(fmt),
+        "last_system_sequence": "",
+        "last_input_sequence": "",
+        "sequences_as_stop_strings": False,
+        "story_string_prefix": story["prefix"],
+        "story_string_suffix": story["suffix"],
+        "name": fmt.name,
+    }
+
+
+def _context(fmt: Format, story: Texts) -> dict[str, Any]:
+    return {
+        "story_string": story["string"],
+        "example_separator": "",
+        "chat_start": "",
+        "use_stop_strings": False,
+        "names_as_stop_strings": False,
+        "story_string_position": 0,
+        "story_string_depth": 1,
+        "story_string_role": 0,
+        "always_force_name2": False,
+        "trim_sentences": False,
+        "single_line": False,
+        "name": fmt.name,
+    }
 
 
 def _same_as_user(fmt: Format) -> bool:

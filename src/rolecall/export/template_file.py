@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rolecall.export import Exported
@@ -45,9 +45,7 @@ def template(
     """The template of a format, and what it cannot carry."""
     from rolecall.export import jinja
 
-    text = jinja.to_jinja(fmt, cast, generation_markers=generation_markers)
-    lost: Callable[[Format], Iterable[Lost]] = getattr(jinja, "lost", lambda _: ())
-    return text, tuple(lost(fmt))
+    return jinja.to_jinja(fmt, cast, generation_markers=generation_markers), jinja.lost(fmt)
 
 
 def refuse_options(fmt: Format, options: Mapping[str, Any], target: str) -> None:
