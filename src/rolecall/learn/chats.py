@@ -63,7 +63,9 @@ class Plain:
             return letter in self.blank
         if letter not in self.ends and content != content.strip():
             return False
-        return not any(part in content for part in self.excluded.get(letter, ()))
+        # Templates that look for a word often do so in lower case.
+        low = content.lower()
+        return not any(part.lower() in low for part in self.excluded.get(letter, ()))
 
     def holds(self, chat: Chat) -> bool:
         """Whether a conversation is one of those claimed, its order aside."""
@@ -140,7 +142,9 @@ def _long(rng: random.Random, size: int) -> str:
     words: list[str] = []
     while sum(map(len, words)) + len(words) < size:
         words.append(rng.choice(WORDS[:6]))
-    joined = " ".join(words)
+    joined = rng.choice((" ", "\n")).join(words)
+    if rng.random() < 0.2 and size <= 200:
+        joined = "\n".join(rng.choice(WORDS[:6]) for _ in range(size))
     return joined[:size].strip() if rng.random() < 0.5 else joined
 
 
@@ -205,9 +209,11 @@ def constants(jinja: str) -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, 
         bare = _STRING.sub("", expression)
         numbers |= {int(number) for number in re.findall(r"(?<![\w.])\d{1,5}(?![\w.])", bare)}
     near = {n + d for n in numbers for d in (-1, 0, 1, 2) if 0 < n + d <= 60 and n > 2}
+    for one in [one for one in found if one.isascii() and len(one.strip()) > 1]:
+        found |= dict.fromkeys((one.lower(), one.upper(), one.title()))
     strings = [one for one in found if 0 < len(one) <= 60 and one not in ROLE.values()]
     sizes = {n + d for n in numbers for d in (-1, 0, 1, 20) if 3 < n <= 20_000 and n + d > 0}
-    return tuple(strings[:150]), tuple(sorted(near)), tuple(sorted(sizes))
+    return tuple(strings[:300]), tuple(sorted(near)), tuple(sorted(sizes))
 
 
 def shrunk(chat: Chat, fails: Callable[[Chat], bool]) -> Chat:

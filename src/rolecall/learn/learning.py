@@ -20,6 +20,7 @@ from rolecall.learn.table import Key
 
 if TYPE_CHECKING:
     from rolecall.format import Format
+    from rolecall.learn.reading import Reading
     from rolecall.template.template import Template
 
 
@@ -95,25 +96,12 @@ def learn_format(
     seed = random.SystemRandom().randrange(10**9) if seed is None else seed
     first = learning.read()
     for attempt in range(PROOFS):
-        draft = learning.plain(first)
-        prober.step = "the proof of plain conversations"
-        found = learning.difference(draft.format(), f"{seed}, plain, {attempt}", size)
-        if found is None:
+        # Where what is plain is disproved, all is made again, and proved on other conversations.
+        claims = _claims(learning, first, seed + attempt, size, seconds)
+        if claims is not None:
             break
-        learning.narrow(draft.format(), found)
     else:
         raise learning.refused("every proof found another conversation that comes out otherwise")
-    draft = learning.readable(first, draft, seed)
-    claims = Claims(draft, ["plain"], dict(learning.unclaimed), {"plain": 2 * size})
-    claims.snapshots.append(("plain", draft, ["plain"]))
-    _wider(learning, claims, seed, size)
-    for step in STEPS:
-        try:
-            _extend(learning, claims, step)
-        except OutOfTime as error:
-            claims.unclaimed[step] = str(error)
-    prober.seconds = seconds
-    _prove(learning, claims, seed, size)
     made, name = claims.draft, _name(template)
     if made.has("options", "date_string") and prober.date_form:
         made.tables["options"]["date_string"]["default"] = template.now().strftime(prober.date_form)
@@ -132,6 +120,35 @@ def learn_format(
         seed,
         prober.count,
     )
+
+
+def _claims(
+    learning: Learning, first: Reading, seed: int, size: int, seconds: float
+) -> Claims | None:
+    """What is claimed, proved; None where a plain conversation disproved it and it was narrowed."""
+    prober = learning.prober
+    prober.seconds = 0.6 * seconds
+    draft = learning.plain(first)
+    prober.step = "the proof of plain conversations"
+    found = learning.difference(draft.format(), f"{seed}, plain", size)
+    if found is not None:
+        learning.narrow(draft.format(), found)
+        return None
+    draft = learning.readable(first, draft, seed)
+    claims = Claims(draft, ["plain"], dict(learning.unclaimed), {"plain": 2 * size})
+    claims.snapshots.append(("plain", draft, ["plain"]))
+    _wider(learning, claims, seed, size)
+    for step in STEPS:
+        try:
+            _extend(learning, claims, step)
+        except OutOfTime as error:
+            claims.unclaimed[step] = str(error)
+    prober.seconds = seconds
+    found = _prove(learning, claims, seed, size)
+    if found is not None:
+        learning.narrow(claims.draft.format(), found)
+        return None
+    return claims
 
 
 def _name(template: Template) -> str:
@@ -202,8 +219,12 @@ def _extend(learning: Learning, claims: Claims, step: str) -> None:
     claims.snapshots.append((step, draft, kinds))
 
 
-def _prove(learning: Learning, claims: Claims, seed: int, size: int) -> None:
-    """Prove every kind; what fails is taken out again, with what was built on it."""
+def _prove(learning: Learning, claims: Claims, seed: int, size: int) -> Difference | None:
+    """Prove every kind; what fails is taken out again, with what was built on it.
+
+    Returns:
+        What disproved plain conversations, with which all falls.
+    """
     while True:
         learning.prober.step = "the proof"
         failed = ""
@@ -211,6 +232,8 @@ def _prove(learning: Learning, claims: Claims, seed: int, size: int) -> None:
             count = size // 2
             fmt = claims.draft.format()
             found = _first(learning, claims.draft, fmt, kind, f"{seed}, {kind}", count)
+            if found is not None and kind == "plain":
+                return found
             if found is not None:
                 claims.unclaimed[kind] = _told(found)
                 failed = kind
@@ -218,9 +241,7 @@ def _prove(learning: Learning, claims: Claims, seed: int, size: int) -> None:
             if kind != "plain":
                 claims.counts[kind] = count
         if not failed:
-            return
-        if failed == "plain":
-            claims.snapshots = claims.snapshots[:1]
+            return None
         while claims.snapshots and failed in claims.snapshots[-1][2] and len(claims.snapshots) > 1:
             claims.snapshots.pop()
         _, claims.draft, claims.kinds = claims.snapshots[-1]

@@ -212,7 +212,7 @@ class Learning:
     def _excludes(self, fmt: Format, chat: Chat, at: int, constant: str) -> None:
         letter = chat.letters[at]
         held = self.domain.excluded.get(letter, ())
-        if constant in held or any(other in constant for other in held):
+        if any(other.lower() in constant.lower() for other in held):
             return
         if self._fails(fmt, chat):
             self.domain.excluded[letter] = (*held, constant)
@@ -316,7 +316,7 @@ class Learning:
                 yield f"No claim where a message of {name} begins or ends in white space."
             if domain.excluded.get(letter):
                 listed = ", ".join(map(repr, domain.excluded[letter]))
-                yield f"No claim where a message of {name} holds {listed}."
+                yield f"No claim where a message of {name} holds {listed}, in any case of letters."
         if draft.has("options", "date_string") and self.prober.date_form:
             yield "The date is an option; the template takes that of its clock."
         named = [names[letter] for letter in reading.named]
