@@ -709,6 +709,11 @@ def test_outputs_that_cannot_be_are_refused(tmp_path: Path):
     (tmp_path / "link").symlink_to(model)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.txt").write_text("years of work")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/config.json").write_text("{}")
+    (tmp_path / "clone/.git").mkdir(parents=True)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (tmp_path / "clone" / name).write_text("{}")
     (tmp_path / "file").write_text("x")
     before = snapshot(tmp_path)
     for output, force, told in (
@@ -719,7 +724,9 @@ def test_outputs_that_cannot_be_are_refused(tmp_path: Path):
         (tmp_path / "no/where", False, "there is no folder"),
         (tmp_path / "file", True, "is no folder"),
         (tmp_path / "full", False, "holds files already"),
-        (tmp_path / "full", True, "is no model's folder"),
+        (tmp_path / "full", True, "is no export of a model"),
+        (tmp_path / "project", True, "has no tokenizer.json"),
+        (tmp_path / "clone", True, "holds '.git', which no export has"),
     ):
         with pytest.raises(InputError, match=told):
             export_tokenizer_config(CHATML, model, output, force=force)

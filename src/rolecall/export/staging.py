@@ -13,8 +13,9 @@ from pathlib import Path
 from rolecall.errors import InputError
 from rolecall.export.safetensors import Report, copy_bytes
 
-MODEL_FILES = ("tokenizer.json", "tokenizer_config.json", "config.json")
-"""What a folder holds that may be replaced: an earlier export, or another model."""
+MODEL_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+"""What a folder holds that may be replaced, all of it: an earlier export, or a model like one. A
+`config.json` alone many a project has."""
 
 
 def check_output(output: Path, model: Path, *, force: bool) -> None:
@@ -23,7 +24,7 @@ def check_output(output: Path, model: Path, *, force: bool) -> None:
     Args:
         output: The folder to be made.
         model: The folder it is made of.
-        force: Whether a model's folder there may be replaced.
+        force: Whether an earlier export there may be replaced.
 
     Raises:
         InputError: If it cannot be there.
@@ -45,9 +46,16 @@ def check_output(output: Path, model: Path, *, force: bool) -> None:
             f"the output {str(output)!r} holds files already; give another folder, or have it "
             "replaced (force=True, --force)"
         )
-    if not any((output / name).is_file() for name in MODEL_FILES):
+    lacking = [name for name in MODEL_FILES if not (output / name).is_file()]
+    if lacking:
         raise InputError(
-            f"the output {str(output)!r} holds files and is no model's folder, so it is not "
+            f"the output {str(output)!r} holds files and is no export of a model (it has no "
+            f"{lacking[0]}), so it is not replaced even by force; give another folder"
+        )
+    hidden = next((one.name for one in output.iterdir() if one.name[0] == "." and one.is_dir()), "")
+    if hidden:
+        raise InputError(
+            f"the output {str(output)!r} holds {hidden!r}, which no export has, so it is not "
             "replaced even by force; give another folder"
         )
 

@@ -142,7 +142,7 @@ def export_tokenizer_config(
         cast: Who authors which role, for the template; standard roles need no entry.
         generation_markers: Whether the template marks what is trained on, for transformers.
         weights: Whether to copy the weights, if there are some, and to set their rows.
-        force: Whether to replace a model's folder that is there already.
+        force: Whether to replace an earlier export that is there already.
         progress: Is given the bytes that are done and those there are in all.
 
     Raises:
