@@ -175,3 +175,29 @@ def test_a_changed_literal_changes_the_template(tmp_path: Path) -> None:
                 count += 1
                 break
     assert count
+
+
+def test_merged_turns_that_are_trimmed_part_by_part_are_refused(tmp_path: Path) -> None:
+    data = json.loads(json.dumps(planted.data_of("chatml")))
+    data["turn"]["client"] = {"merge": "\n", "body": "{content|trim-parts}"}
+    path = tmp_path / "trimmed.toml"
+    path.write_text(planted.toml(data), encoding="utf-8")
+    with pytest.raises(NoTemplate, match="merged and trimmed part by part"):
+        rc.format(path).to_jinja()
+
+
+def test_reasoning_that_an_option_drops_cannot_be_continued(tmp_path: Path) -> None:
+    data = json.loads(json.dumps(planted.data_of("chatml")))
+    data["turn"]["model"] = {"body": "{reasoning?<t>{reasoning}</t>}{content}"}
+    data["reasoning"] = {"when": {"dropped": "none"}}
+    data["options"] = {"dropped": {"default": False}}
+    path = tmp_path / "dropped.toml"
+    path.write_text(planted.toml(data), encoding="utf-8")
+    fmt = rc.format(path)
+    messages = [{"role": "assistant", "content": "", "reasoning_content": "So"}]
+    for dropped in (False, True):
+        chat: dict[str, Any] = {"messages": messages}
+        arguments: dict[str, Any] = {"continue_final_message": True, "dropped": dropped}
+        check(fmt, fmt.to_jinja(), chat, arguments)
+        found = render(fmt.to_jinja(), messages, **arguments)
+        assert isinstance(found, Failed) == dropped

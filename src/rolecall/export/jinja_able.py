@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rolecall.export.jinja_patterns import NoTemplate
 from rolecall.export.jinja_rewrite import MOVED
-from rolecall.pattern import DOCUMENT_TOKENS, Literal, Pattern, Slot
+from rolecall.pattern import DOCUMENT_TOKENS, Literal, Pattern, Slot, walk
 
 if TYPE_CHECKING:
     from rolecall.format import Format
@@ -46,6 +46,10 @@ def check(fmt: Format) -> None:
         raise NoTemplate(f"{fmt.name}: turns whose reasoning is dropped are merged")
     if "owner" in merges and fmt.system.place in MOVED:
         raise NoTemplate(f"{fmt.name}: system messages are merged and moved")
+    for spec in fmt.specs:
+        trimmed = (node for node in walk(spec.body) if isinstance(node, Slot))
+        if spec.merge is not None and any(node.filter == "trim-parts" for node in trimmed):
+            raise NoTemplate(f"{fmt.name}: turns are merged and trimmed part by part")
     for spec in fmt.specs if fmt.dummy_prefix else ():
         if spec.group is not None or spec.final_end is not None or spec.call_end is not None:
             raise NoTemplate(f"{fmt.name}: {RUNS}")

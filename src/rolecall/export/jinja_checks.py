@@ -28,6 +28,7 @@ from rolecall.export.jinja_order import (
     rules_end,
     rules_of,
 )
+from rolecall.export.jinja_parts import decided
 from rolecall.export.jinja_patterns import CLIENT_PLACES, EMPTY, Fill, NoTemplate, known_ids
 from rolecall.pattern import Group, Pattern, Slot, slots, walk
 
@@ -424,9 +425,14 @@ def _next(export: Export) -> list[Node]:
     who = "author(messages[-1])" if export.named else "authors[messages[-1].role]"
     unsaid: list[tuple[str, list[Node]]] = []
     spec = fmt.turns.get("model")
-    if spec is None or "reasoning" not in slots(spec.body) or never_kept(export):
+    rule = fmt.reasoning
+    never = decided([(rule.keep == "none", "")], [(o, k == "none") for o, k in rule.when.items()])
+    if spec is None or "reasoning" not in slots(spec.body):
+        never = ""
+    if never != "false":
         words = ", reasoning_content: there is nothing to continue: the format does not write it"
-        unsaid = [(f"not text({last}.content)", [refuse("'message '", number, quoted(words))])]
+        condition = both(never, f"not text({last}.content)")
+        unsaid = [(condition, [refuse("'message '", number, quoted(words))])]
     open_: list[Node] = [
         *choose(
             [
