@@ -201,3 +201,14 @@ def test_reasoning_that_an_option_drops_cannot_be_continued(tmp_path: Path) -> N
         check(fmt, fmt.to_jinja(), chat, arguments)
         found = render(fmt.to_jinja(), messages, **arguments)
         assert isinstance(found, Failed) == dropped
+
+
+def test_sorted_results_that_others_may_stand_before_are_refused(tmp_path: Path) -> None:
+    name = next(n for n in rc.formats() if (calls := rc.format(n).calls) and calls.sort_results)
+    for author in ("owner", "client"):
+        data = json.loads(json.dumps(planted.data_of(name)))
+        data["order"]["after"][author].append("tool")
+        path = tmp_path / f"{author}.toml"
+        path.write_text(planted.toml(data), encoding="utf-8")
+        with pytest.raises(NoTemplate, match="others may stand before"):
+            rc.format(path).to_jinja()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rolecall.conversation import DEFAULT_ROLE
+from rolecall.conversation import Author
 from rolecall.export.jinja_code import (
     Node,
     both,
@@ -441,6 +442,10 @@ def _sorted(export: Export) -> list[Node]:
     """Bring results into the order of the calls that they answer."""
     if "answer-calls" not in export.fmt.order.rules:
         raise NoTemplate(f"{export.fmt.name}: results are sorted that need not answer a call")
+    between: tuple[Author, ...] = ("owner", "client")
+    if any("tool" in export.fmt.order.after.get(author, ("tool",)) for author in between):
+        # Those are sorted here that stand behind their calls at once.
+        raise NoTemplate(f"{export.fmt.name}: results are sorted that others may stand before")
     tool = export.is_author("tool", "turn")
     following = export.is_author("tool", "ns.turns[loop.index0 + 1]")
     matches = (
