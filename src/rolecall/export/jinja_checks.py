@@ -41,12 +41,6 @@ SPARE = [key for key, level in SPARE_KEYS.items() if level == "error"]
 WAY_OUT = "(or 'client', 'owner', 'tool')"
 
 
-# Variables
-
-
-# Checks
-
-
 def checks(export: Export) -> list[Node]:
     """Everything that is refused, before anything is written."""
     fmt = export.fmt
@@ -402,12 +396,6 @@ def _writes(nodes: Pattern, slot: str, known: dict[str, bool], fills: dict[str, 
             if there != node.negated and _writes(node.nodes, slot, known, fills):
                 return True
     return False
-
-
-# Headers
-
-
-# Rules
 
 
 def never_kept(export: Export) -> bool:

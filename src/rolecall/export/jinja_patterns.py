@@ -14,7 +14,6 @@ from rolecall.export.jinja_code import (
     Text,
     both,
     negated,
-    one_of,
     when,
 )
 from rolecall.pattern import Group, Literal, Pattern, Slot, slots
@@ -223,9 +222,6 @@ def assumption(fills: Mapping[str, Fill], ends: str) -> dict[str, Fill]:
         assumed["content"] = EMPTY
         assumed["reasoning"] = _known(fills.get("reasoning", EMPTY), filled=True)
     return assumed
-
-
-__all__ = ["EMPTY", "Fill", "NoTemplate", "Writer", "one_of"]
 
 
 def used(nodes: Sequence[Pattern]) -> set[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rolecall.conversation import DEFAULT_ROLE
-from rolecall.conversation import Author
+from rolecall.conversation import DEFAULT_ROLE, Author
 from rolecall.export.jinja_code import (
     Node,
     both,
