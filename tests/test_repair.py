@@ -17,7 +17,7 @@ from jinja2 import nodes
 import rolecall as rc
 from rolecall.audit import probe
 from rolecall.audit.finding import SEVERITIES, Finding
-from rolecall.errors import OptionError, TemplateLimit, TemplateSyntaxError
+from rolecall.errors import OptionError, TemplateError, TemplateLimit, TemplateSyntaxError
 from rolecall.repair import Repair, learnt, repair, search, trial
 from rolecall.repair.conversations import conversations
 from rolecall.repair.edit import Edit, apply, diff
@@ -598,3 +598,28 @@ def test_a_repair_is_plain_data() -> None:
     assert made["changed"]
     assert made["proof"]["compared"] == made["proof"]["same"] + len(made["proof"]["changes"])
     assert {step["rule"] for step in made["steps"]} == set(BOTH)
+
+
+def test_where_the_time_is_up_nothing_more_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "SEARCHING", 0)
+    given = mutant(cases()["none-printed"])
+    made = repair(given, rules=["none-printed"])
+    assert made.jinja == given.jinja
+    assert [(one.rule, "too slow" in one.why) for one in made.unrepaired] == [
+        ("none-printed", True)
+    ]
+    monkeypatch.setattr(trial, "SECONDS", 0)
+    with pytest.raises(TemplateError, match="too slow"):
+        repair(given, rules=["none-printed"])
+
+
+def test_what_there_is_no_time_to_prove_is_not_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(before: trial.Trial, found: search.Search) -> None:
+        raise trial.OutOfTime("late")
+
+    monkeypatch.setattr(search, "prove", late)
+    given = mutant(cases()["none-printed"])
+    made = repair(given, rules=["none-printed"])
+    assert made.jinja == given.jinja
+    assert not made.steps
+    assert [(one.rule, "no time" in one.why) for one in made.unrepaired] == [("none-printed", True)]

@@ -49,7 +49,7 @@ def repair(
     from rolecall.repair.edits import kinds, of_rule, opt_ins, own_rules
     from rolecall.repair.learnt import offer
     from rolecall.repair.search import Search, prove
-    from rolecall.repair.trial import Trial
+    from rolecall.repair.trial import SEARCHING, SECONDS, Clock, OutOfTime, Trial
     from rolecall.template.source import DEFAULT, read_source
     from rolecall.template.template import Template
 
@@ -76,7 +76,8 @@ def repair(
     told = progress or _silent
     told("auditing")
     now = source.now() if isinstance(source, Template) else None
-    before = Trial(given.templates[named], given, named, now)
+    clock = Clock(SECONDS)
+    before = Trial(given.templates[named], given, named, now, clock)
     repaired = {rule for kind in kinds().values() for rule in kind.rules}
     asked = [
         finding
@@ -85,15 +86,20 @@ def repair(
         if of_rule(finding.rule, allowed)
     ]
     search = Search(before, allowed, told)
+    clock.seconds = SEARCHING * SECONDS
     search.repair(asked)
-    proof = prove(before, search)
+    clock.seconds = SECONDS
+    try:
+        proof = prove(before, search)
+    except OutOfTime:
+        proof = f"there was no time to compare all conversations ({SECONDS:.0f} seconds)"
     steps, unrepaired, after = search.steps, search.unrepaired, search.trial
     if isinstance(proof, str):
-        why = f"each change alone is right, but not all of them together: {proof}"
+        why = f"each change alone is right, but not proved for all of them together: {proof}"
         unrepaired = [*unrepaired, *(Unrepaired(one.rule, one.finding, why) for one in steps)]
         steps, after = [], before
-        proof = prove(before, Search(before, allowed, told))
-        assert not isinstance(proof, str)
+        found = tuple(before.audit())
+        proof = Proof(found, found, 0, 0, ())
     offered = offer(before, unrepaired, told) if unrepaired and not steps else None
     tokens = {} if given.tokens else {k: v for k, v in STAND_INS.items() if k in before.jinja}
     return Repair(

@@ -18,7 +18,7 @@ from rolecall.repair import search
 from rolecall.repair.conversations import conversations
 from rolecall.repair.judge import harm, lost, same
 from rolecall.repair.proof import Unrepaired
-from rolecall.repair.trial import Trial
+from rolecall.repair.trial import OutOfTime, Trial
 
 SECONDS = 12.0
 """How long learning may take, in time of the processor."""
@@ -66,11 +66,18 @@ def offer(before: Trial, left: Sequence[Unrepaired], progress: search.Progress) 
         left: The findings that no change repairs.
         progress: Is told what is being done.
     """
+    try:
+        return _offer(before, left, progress)
+    except OutOfTime:
+        return None
+
+
+def _offer(before: Trial, left: Sequence[Unrepaired], progress: search.Progress) -> Offer | None:
     from rolecall.learn import learn
 
     progress("learning a format")
     try:
-        learnt = learn(before.template, seed=1, seconds=SECONDS, size=SIZE)
+        learnt = learn(before.template, seed=1, seconds=min(SECONDS, before.clock.left), size=SIZE)
         after = before.changed(learnt.format.to_jinja())
     except RolecallError:
         return None

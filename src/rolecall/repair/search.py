@@ -19,7 +19,7 @@ from rolecall.repair.edit import Candidate
 from rolecall.repair.edits import Kind, Like, kinds, of_rule
 from rolecall.repair.judge import arrived, harm, labelled, lost, same
 from rolecall.repair.proof import Change, Proof, Step, Unrepaired
-from rolecall.repair.trial import Trial, worse
+from rolecall.repair.trial import OutOfTime, Trial, worse
 
 FIRST = 60
 """Random conversations that a candidate is tried on before it is audited."""
@@ -57,7 +57,19 @@ class Search:
     _tried: list[dict[str, Any]] = field(default_factory=lambda: conversations(MOST, SEED))
 
     def repair(self, findings: Iterable[Finding]) -> None:
-        """Repair what can be repaired, one finding after the other."""
+        """Repair what can be repaired, one finding after the other, while there is time."""
+        findings = list(findings)
+        try:
+            self._search(findings)
+        except OutOfTime as error:
+            told = {(one.rule, one.finding) for one in (*self.steps, *self.unrepaired)}
+            self.unrepaired += [
+                Unrepaired(one.rule, one.message, str(error))
+                for one in findings
+                if (one.rule, one.message) not in told
+            ]
+
+    def _search(self, findings: Iterable[Finding]) -> None:
         given_up: set[tuple[str, str]] = set()
         wanted = {finding.rule for finding in findings}
         while True:
@@ -109,6 +121,8 @@ class Search:
         """
         try:
             return self._try(candidate, kind, finding)
+        except OutOfTime:
+            raise
         except (TemplateError, ValueError):
             return None, None  # it is no Jinja, or takes too long
 

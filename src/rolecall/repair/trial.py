@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
@@ -25,6 +26,36 @@ LIMITS = Limits(seconds=8.0, characters=2_000_000)
 """What one conversation may use where it was stopped before."""
 MOST_LIMITS = 1
 """After more than so many that were stopped again, the template is not repaired."""
+SECONDS = 28.0
+"""How long a repair may take, in time of the processor."""
+SEARCHING = 0.6
+"""The share of it after which nothing more is tried, so that the proof has the rest."""
+
+
+class OutOfTime(TemplateError):  # noqa: N818  (it says what happened)
+    """A template that takes longer than a repair may."""
+
+
+@dataclasses.dataclass
+class Clock:
+    """The time that a repair may take, in all that is done for it."""
+
+    seconds: float
+    begun: float = dataclasses.field(default_factory=time.process_time)
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self.seconds - (time.process_time() - self.begun)
+
+    def tick(self, name: str) -> None:
+        """Ask whether the time is up.
+
+        Raises:
+            OutOfTime: If it is.
+        """
+        if self.left < 0:
+            raise OutOfTime(f"{name}: it is too slow to be repaired in {SECONDS:.0f} seconds")
 
 
 class Trial:
@@ -35,13 +66,19 @@ class Trial:
         source: The source that holds it, or an earlier text of it.
         name: Which of the source's named templates it is.
         now: What ``strftime_now`` shows.
+        clock: The time that all trials of a repair have together; otherwise it never ends.
 
     Raises:
         TemplateError: If the text is no Jinja.
     """
 
     def __init__(
-        self, jinja: str, source: Source, name: str = "default", now: datetime | None = None
+        self,
+        jinja: str,
+        source: Source,
+        name: str = "default",
+        now: datetime | None = None,
+        clock: Clock | None = None,
     ) -> None:
         templates = {**source.templates, name: jinja}
         tokens = source.tokens
@@ -51,6 +88,7 @@ class Trial:
         self.jinja = jinja
         self.source = source
         self.name = name
+        self.clock = clock or Clock(float("inf"))
         # The clock stands, so that what is compared is of one moment.
         self.now = now or datetime.now()
         self.template = Template(made, now=lambda: self.now)
@@ -66,7 +104,7 @@ class Trial:
         Raises:
             TemplateError: If the text is no Jinja.
         """
-        return Trial(jinja, self.source, self.name, self.now)
+        return Trial(jinja, self.source, self.name, self.now, self.clock)
 
     @cached_property
     def syntax(self) -> Syntax:
@@ -74,8 +112,13 @@ class Trial:
         return read(self.jinja, self.template.name)
 
     def findings(self, rule: str) -> list[Finding]:
-        """What one rule reports. A rule that fails reports nothing."""
+        """What one rule reports. A rule that fails reports nothing.
+
+        Raises:
+            OutOfTime: If the time is up.
+        """
         if rule not in self._findings:
+            self.clock.tick(self.source.name)
             asked = rules().get(rule)
             if asked is None:
                 # Something of repair's own, which no audit reports.
@@ -100,7 +143,9 @@ class Trial:
 
         Raises:
             TemplateLimit: If several take more than a template may.
+            OutOfTime: If the time is up.
         """
+        self.clock.tick(self.source.name)
         given = dict(conversation)
         options = dict(given.pop("options", {}))
         found = self.probe.run(**given, **options)
