@@ -159,6 +159,7 @@ def test_what_cannot_be_written_is_an_error_and_leaves_nothing(rolecall: Run) ->
         (("chatml", "--to", "kobold", "--option", "x=1"), "kobold takes no 'x'"),
         (("chatml", "--to", "kobold", "--option", "speaker=x"), "no such option; give --speaker"),
         (("chatml", "--to", "kobold", "-o", ""), "-o: give a file or a folder"),
+        (("chatml", "--to", "kobold", "-o", "x" * 300), "ame too long"),
         (("qwen3", "--to", "kobold", "--option", "enable_thinking=2"), "it must be a bool"),
         (("chatml", "--to", "kobold", "--speaker", "user"), "it is the client's"),
         (("chatml", "--to", "kobold", "--speaker", "judge"), "nobody says who authors it"),

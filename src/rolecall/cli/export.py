@@ -305,16 +305,30 @@ def _place(made: Exported, output: str | None, *, force: bool, alone: bool) -> C
             )
         (data,) = contents.values()
         return lambda: write_bytes(data)
+    try:
+        _write(made.target, contents, output, force=force)
+    except OSError as error:
+        # Whether a path is a folder cannot always be asked.
+        raise InputError(f"-o {output}: {error.strerror or error}") from None
+    return nothing
+
+
+def _write(target_name: str, contents: Mapping[str, bytes], output: str, *, force: bool) -> None:
+    """Write files into a folder, or the only one as a file.
+
+    Raises:
+        InputError: If they cannot be there.
+        OSError: If the path is none that the system takes.
+    """
     target = Path(output)
     if len(contents) == 1 and not target.is_dir() and not output.endswith(("/", os.sep)):
         if not target.parent.is_dir():
             raise InputError(f"-o {output}: there is no folder {target.parent}")
         (data,) = contents.values()
         write_files({target: data}, force=force)
-        return nothing
+        return
     if target.exists() and not target.is_dir():
         raise InputError(
-            f"-o {output}: {made.target} makes {len(contents)} files and this is one; give a folder"
+            f"-o {output}: {target_name} makes {len(contents)} files and this is one; give a folder"
         )
     write_files({target / name: data for name, data in contents.items()}, force=force)
-    return nothing

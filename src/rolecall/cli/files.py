@@ -27,11 +27,11 @@ def write_files(files: Mapping[Path, bytes], *, force: bool) -> None:
     Raises:
         InputError: If one is there already, or cannot be written.
     """
-    there = [file for file in files if (file.exists() or file.is_symlink()) and not is_stream(file)]
-    if there and not force:
-        raise InputError(f"{there[0]} is there already; --force writes over it")
     staged: list[tuple[str, Path]] = []
     try:
+        there = [file for file in files if _is_there(file) and not is_stream(file)]
+        if there and not force:
+            raise InputError(f"{there[0]} is there already; --force writes over it")
         for file, data in files.items():
             if is_stream(file):
                 continue
@@ -39,7 +39,7 @@ def write_files(files: Mapping[Path, bytes], *, force: bool) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.is_dir():
                 raise IsADirectoryError(21, "it is a folder", str(file))
-            descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+            descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name[:40]}.")
             staged.append((name, place))
             with os.fdopen(descriptor, "wb") as scratch:
                 scratch.write(data)
@@ -59,6 +59,10 @@ def write_files(files: Mapping[Path, bytes], *, force: bool) -> None:
     finally:
         for name, _ in staged:
             Path(name).unlink(missing_ok=True)
+
+
+def _is_there(file: Path) -> bool:
+    return file.exists() or file.is_symlink()
 
 
 def _mode(file: Path) -> int:
