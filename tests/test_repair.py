@@ -623,3 +623,17 @@ def test_what_there_is_no_time_to_prove_is_not_repaired(monkeypatch: pytest.Monk
     assert made.jinja == given.jinja
     assert not made.steps
     assert [(one.rule, "no time" in one.why) for one in made.unrepaired] == [("none-printed", True)]
+
+
+def test_system_messages_that_are_joined_may_be_lists() -> None:
+    jinja = (
+        "{%- set ns = namespace(system='') -%}{%- for m in messages -%}{%- if m.role == 'system' "
+        "-%}{%- set ns.system = m.content -%}{%- endif -%}{%- endfor -%}"
+        "<<SYS>>{{ ns.system }}<</SYS>>{%- for m in messages if m.role != 'system' -%}"
+        "[{{ m.role }}]{{ m.content }}{%- endfor -%}"
+    )
+    made = repair(Template.from_text(jinja), rules=["second-system-dropped"])
+    messages = chat(("system", "one"), ("user", "Hi"))
+    typed = {"role": "system", "content": [{"type": "text", "text": "two"}]}
+    found = Template.from_text(made.jinja).trace([typed, *messages]).text
+    assert found == "<<SYS>>[{'type': 'text', 'text': 'two'}]\n\none<</SYS>>[user]Hi"

@@ -42,9 +42,11 @@ def _joined(syntax: Syntax) -> Iterator[Candidate]:
             continue
         name = f"{target.name}.{target.attr}"
         value = syntax.jinja[place.start : place.end]
-        joined = f"{name} + {mark}\\n\\n{mark} + {value} if {name} else {value}"
         says = f"`{name}` holds every system message, and not the last of them."
-        yield Candidate((Edit(place, joined),), says)
+        # What is joined by ``~`` may be a list, which cannot be added to a string.
+        for sign in ("~", "+"):
+            joined = f"{name} {sign} {mark}\\n\\n{mark} {sign} {value} if {name} else {value}"
+            yield Candidate((Edit(place, joined),), says)
 
 
 def concerns(old: Outcome, new: Outcome) -> bool:
