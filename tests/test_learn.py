@@ -157,6 +157,12 @@ PLANTED = {
     "long contents": CHATML.replace(
         "{{ m.content }}", "{% if m.content|length > 40 %}!{% endif %}{{ m.content }}"
     ),
+    "contents of many words": CHATML.replace(
+        "{{ m.content }}", "{% if m.content.split(' ')|length == 33 %}!{% endif %}{{ m.content }}"
+    ),
+    "contents of many lines": CHATML.replace(
+        "{{ m.content }}", "{% if m.content.split('\n')|length > 20 %}!{% endif %}{{ m.content }}"
+    ),
     "contents that are cut": CHATML.replace("{{ m.content }}", "{{ m.content[:200] }}"),
     "the hour": "{% if strftime_now('%H')|int < 12 %}Morning{% else %}Evening{% endif %} "
     "{{ strftime_now('%d %b %Y') }}" + CHATML,

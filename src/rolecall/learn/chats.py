@@ -135,16 +135,20 @@ def _text(rng: random.Random, domain: Plain, letter: str) -> str:
 
 SIZES = (70, 130, 300, 700, 1500, 3000)
 """Characters of long contents."""
+MANY = 200
+"""Up to here words and lines are counted too, and not characters alone."""
+SINGLE = ("harbour", "fog", "lamp", "Where?", "so")
 
 
 def _long(rng: random.Random, size: int) -> str:
-    """A content of so many characters, or a few more."""
+    """A content of so many characters, words or lines, or of a few characters more."""
+    between = rng.choice((" ", "\n"))
+    if size <= MANY and rng.random() < 0.4:
+        return between.join(rng.choices(SINGLE, k=size))
     words: list[str] = []
     while sum(map(len, words)) + len(words) < size:
         words.append(rng.choice(WORDS[:6]))
-    joined = rng.choice((" ", "\n")).join(words)
-    if rng.random() < 0.2 and size <= 200:
-        joined = "\n".join(rng.choice(WORDS[:6]) for _ in range(size))
+    joined = between.join(words)
     return joined[:size].strip() if rng.random() < 0.5 else joined
 
 
