@@ -20,6 +20,7 @@ from rolecall.cli.screen import (
     write_bytes,
     write_lines,
 )
+from rolecall.cli.standard_input import STDIN, read_template
 from rolecall.errors import InputError, OptionError, RolecallError
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ UNAUDITED = 2
 """Exit status where something could not be audited."""
 PAGE = "<!doctype html>"
 """How a page begins; no other file is written over."""
-STDIN = "standard input"
 
 
 def command(
@@ -237,7 +237,7 @@ def _audited(sources: Sequence[str], asked: Asked, timeout: float) -> Scoreboard
     if "-" in sources:
         if len(sources) > 1:
             raise InputError("- is standard input and stands alone; give the others as paths")
-        return Scoreboard([_audit_stdin(asked)])
+        return Scoreboard([audit_one(STDIN, read_template(), asked)])
     jobs: dict[str, Job] = {}
     failed: list[Entry] = []
     for source in dict.fromkeys(sources):
@@ -256,50 +256,6 @@ def _audited(sources: Sequence[str], asked: Asked, timeout: float) -> Scoreboard
     with _progress(len(jobs)) as progress:
         board = audit_all(list(jobs.values()), asked, seconds=timeout, progress=progress)
     return Scoreboard([*board.given, *failed])
-
-
-def _audit_stdin(asked: Asked) -> Entry:
-    """Audit what standard input holds.
-
-    Raises:
-        InputError: If it is neither a template nor a tokenizer_config.json.
-    """
-    import json
-    from dataclasses import replace
-    from tempfile import TemporaryDirectory
-
-    from rolecall.audit.scoreboard import audit_one
-    from rolecall.template.source import CONFIG, read_source
-    from rolecall.template.template import Template
-
-    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
-        raise InputError("cannot read standard input: it is closed")
-    data = sys.stdin.buffer.read()
-    if data.startswith(b"GGUF"):
-        raise InputError("standard input is a GGUF file; give its path")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"standard input is not UTF-8 text: byte {data[error.start]:#04x} at offset "
-            f"{error.start}; give a template or a {CONFIG}"
-        ) from None
-    if not text.strip():
-        raise InputError(f"standard input is empty; give a template or a {CONFIG}")
-    try:
-        found: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, (dict, list)):
-        return audit_one(STDIN, Template.from_text(text, name=STDIN), asked)
-    with TemporaryDirectory() as folder:
-        file = Path(folder, CONFIG)
-        file.write_text(text, encoding="utf-8")
-        try:
-            config = read_source(file)
-        except RolecallError as error:
-            raise InputError(f"{STDIN}, read as a {CONFIG}: {error}") from None
-        return audit_one(STDIN, Template(replace(config, name=STDIN)), asked)
 
 
 @contextmanager

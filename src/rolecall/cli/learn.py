@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rolecall.cli.repair import _stdin as read_stdin  # pyright: ignore[reportPrivateUsage]
+from rolecall.cli.files import write_files
 from rolecall.cli.screen import Output, json_bytes, one_line, write_bytes, write_lines
+from rolecall.cli.standard_input import read_template
 from rolecall.errors import InputError, LearnError
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def command(
         _check(file, force=force)
     made = _learnt(source, template, seed)
     if file is not None:
-        _write(file, made.toml, force=force)
+        write_files({file: made.toml.encode()}, force=force)
     notes = [] if file is None else [f"written: {file}"]
     if as_json:
         data = json_bytes([to_json(made)], indent=1)
@@ -115,7 +114,7 @@ def _learnt(source: str, template: str | None, seed: int | None) -> Learnt:
     """
     from rolecall.learn import learn
 
-    given: Any = read_stdin() if source == "-" else source
+    given: Any = read_template() if source == "-" else source
     try:
         with _progress() as progress:
             return learn(given, template=template, seed=seed, progress=progress)
@@ -157,30 +156,3 @@ def _check(file: Path, *, force: bool) -> None:
         raise InputError(f"-o {file}: there is no folder {file.parent}")
     if file.suffix != ".toml":
         raise InputError(f"-o {file}: a format file ends in .toml")
-
-
-def _write(file: Path, text: str, *, force: bool) -> None:
-    """Write the file whole, or not at all.
-
-    Raises:
-        InputError: If it cannot be written.
-    """
-    _check(file, force=force)
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o666 & ~_umask()
-    scratch = ""
-    try:
-        descriptor, scratch = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as opened:
-            opened.write(text)
-        Path(scratch).chmod(mode)
-        Path(scratch).replace(file)
-    except OSError as error:
-        Path(scratch or file.with_suffix(".none")).unlink(missing_ok=True)
-        raise InputError(f"cannot write {file}: {error.strerror or error}") from None
-
-
-def _umask() -> int:
-    """What new files are not allowed."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

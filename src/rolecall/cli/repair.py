@@ -12,14 +12,14 @@ import typer
 
 from rolecall.cli import read
 from rolecall.cli.screen import Output, count, json_bytes, one_line, write_bytes, write_lines
-from rolecall.errors import InputError, OptionError, RolecallError
+from rolecall.cli.standard_input import read_template
+from rolecall.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from rolecall.repair import Change, Repair
     from rolecall.repair.write import Written
 
 LEVELS = ("error", "warning", "note")
-STDIN = "standard input"
 AROUND = 60
 """Characters that are shown around the place at which two texts differ."""
 
@@ -131,7 +131,7 @@ def _repaired(
     from rolecall.repair import repair
     from rolecall.repair.edits import opt_ins
 
-    given: Any = _stdin() if source == "-" else source
+    given: Any = read_template() if source == "-" else source
     for name in allow:
         if name not in opt_ins():
             read.choice("--allow", name, opt_ins())
@@ -141,49 +141,6 @@ def _repaired(
     except OptionError as error:
         said = re.sub(r"allow=\['([\w-]+)'.*\]", r"--allow \1", str(error))
         raise InputError(f"--rules: {said}") from None
-
-
-def _stdin() -> Any:
-    """The template on standard input.
-
-    Raises:
-        InputError: If it holds none.
-    """
-    import json
-    from dataclasses import replace
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-
-    from rolecall.template.source import CONFIG, read_source
-    from rolecall.template.template import Template
-
-    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
-        raise InputError("cannot read standard input: it is closed")
-    data = sys.stdin.buffer.read()
-    if data.startswith(b"GGUF"):
-        raise InputError(f"{STDIN} is a GGUF file; give its path")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{STDIN} is not UTF-8 text: byte {data[error.start]:#04x} at offset {error.start}; "
-            f"give a template or a {CONFIG}"
-        ) from None
-    if not text.strip():
-        raise InputError(f"{STDIN} is empty; give a template or a {CONFIG}")
-    try:
-        found: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, (dict, list)):
-        return Template.from_text(text, name=STDIN)
-    with TemporaryDirectory() as folder:
-        file = Path(folder, CONFIG)
-        file.write_text(text, encoding="utf-8")
-        try:
-            return Template(replace(read_source(file), name=STDIN))
-        except RolecallError as error:
-            raise InputError(f"{STDIN}, read as a {CONFIG}: {error}") from None
 
 
 @contextmanager
