@@ -1,10 +1,12 @@
 """A format file with an unknown key or an impossible rule is an error with its line."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 import rolecall as rc
+from rolecall.schema import TAKEN
 
 GOOD = """\
 title = "Test"
@@ -51,6 +53,11 @@ BAD: list[tuple[str, str, str]] = [
         'end = "</a>"',
         'end = "</a>"\nbody = "{tools}{content}"',
         "bad.toml, line 4: {tools} stands in a pattern but there is no [tools] table",
+    ),
+    (
+        'end = "</a>"',
+        'end = "</a>"\n[options.strict]\ndefault = true',
+        "bad.toml, line 7: 'strict' cannot be the name of an option: render and parse take an ",
     ),
     (
         'end = "</a>"',
@@ -123,6 +130,11 @@ def test_an_option_that_a_format_does_not_take_is_refused() -> None:
     assert "qwen3 takes no option 'enable_thinkin'; did you mean 'enable_thinking'?" in str(
         raised.value
     )
+
+
+def test_no_option_may_be_called_as_an_argument_is() -> None:
+    for method in (rc.Format.render, rc.Format.canonical, rc.Format.parse, rc.Format.encode_iter):
+        assert set(inspect.signature(method).parameters) <= TAKEN
 
 
 def test_an_option_of_the_wrong_type_is_refused() -> None:

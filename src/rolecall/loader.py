@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from rolecall import pattern
+from rolecall import pattern, schema
 from rolecall.conversation import AUTHORS, DEFAULT_ROLE, STANDARD_ROLES, Author
 from rolecall.errors import FormatFileError, nearest
 from rolecall.format import (
@@ -213,6 +213,12 @@ class _Loader:
             table = self.table(where, "options.NAME")
             if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in TURN_SLOTS:
                 raise self.fail(where, f"{name!r} cannot be the name of an option")
+            if name in schema.TAKEN:
+                raise self.fail(
+                    where,
+                    f"{name!r} cannot be the name of an option: render and parse take an argument "
+                    "of that name",
+                )
             if "default" not in table:
                 raise self.fail(where, f"option {name!r} has no default")
             options[name] = Option(

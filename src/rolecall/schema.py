@@ -183,6 +183,27 @@ OPTION: dict[str, Key] = {
     "choices": Key("texts", "The only values allowed."),
 }
 
+TAKEN = frozenset(
+    [
+        "self",
+        "messages",
+        "tools",
+        "cast",
+        "options",
+        "source",
+        "tokenizer",
+        "strict",
+        "conversations",
+        "arguments",
+        "add_generation_prompt",
+        "continue_final_message",
+        "speaker",
+        "batch_tokens",
+    ]
+)
+"""What the methods of a format that take options take beside them: an option of such a name could
+never be given."""
+
 LISTED = ("ORDER_RULES",)
 """Registries of which a key names several, in a list; of the others it names one."""
 
