@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -131,8 +131,3 @@ def reads_back(fmt: Format, case: Case) -> str | None:
 
 def _told(wire: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in wire.items() if value not in (None, "")}
-
-
-def text_cases(cases: Sequence[Case]) -> Iterator[Case]:
-    """Cases one after another."""
-    yield from cases

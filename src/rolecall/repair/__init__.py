@@ -7,10 +7,14 @@ proof: see `rolecall.repair.search`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from rolecall.errors import OptionError, TemplateError, nearest
 from rolecall.repair.made import Repair
 from rolecall.repair.proof import Change, Proof, Step, Unrepaired
+
+if TYPE_CHECKING:
+    from rolecall.template.source import Source
 
 __all__ = ["Change", "Proof", "Repair", "Step", "Unrepaired", "repair"]
 
@@ -45,34 +49,15 @@ def repair(
             that is to be allowed.
     """
     from rolecall.audit import STAND_INS
-    from rolecall.audit.rules import known
-    from rolecall.repair.edits import kinds, of_rule, opt_ins, own_rules
+    from rolecall.repair.edits import kinds, of_rule, own_rules
     from rolecall.repair.learnt import offer
     from rolecall.repair.search import Search, prove
     from rolecall.repair.trial import SEARCHING, SECONDS, Clock, OutOfTime, Trial
-    from rolecall.template.source import DEFAULT, read_source
     from rolecall.template.template import Template
 
     allowed = frozenset(allow)
-    for one in allowed:
-        if one not in opt_ins():
-            raise OptionError(
-                f"nothing is called {one!r}{nearest(one, opt_ins())}; what can be allowed is: "
-                f"{', '.join(opt_ins())}"
-            )
-    wanted = (
-        None if rules is None else {name if name in own_rules() else known(name) for name in rules}
-    )
-    for name in sorted(wanted or ()):
-        if not of_rule(name, allowed):
-            raise OptionError(_cannot(name))
-    given = source.source if isinstance(source, Template) else read_source(source)
-    named = template or given.chosen or _only(given.templates, DEFAULT)
-    if named not in given.templates:
-        raise TemplateError(
-            f"{given.name}: there is no template {named!r}{nearest(named, given.templates)}; it "
-            f"holds {', '.join(given.templates)}"
-        )
+    wanted = _wanted(rules, allowed)
+    given, named = _given(source, template)
     told = progress or _silent
     told("auditing")
     now = source.now() if isinstance(source, Template) else None
@@ -113,6 +98,50 @@ def repair(
         offered,
         tokens,
     )
+
+
+def _wanted(rules: Iterable[str] | None, allowed: frozenset[str]) -> set[str] | None:
+    """The rules whose findings are to be repaired; None for all that can be.
+
+    Raises:
+        OptionError: If there is no such rule, none that can be repaired, or nothing of the name
+            that is to be allowed.
+    """
+    from rolecall.audit.rules import known
+    from rolecall.repair.edits import of_rule, opt_ins, own_rules
+
+    for one in allowed:
+        if one not in opt_ins():
+            raise OptionError(
+                f"nothing is called {one!r}{nearest(one, opt_ins())}; what can be allowed is: "
+                f"{', '.join(opt_ins())}"
+            )
+    if rules is None:
+        return None
+    wanted = {name if name in own_rules() else known(name) for name in rules}
+    for name in sorted(wanted):
+        if not of_rule(name, allowed):
+            raise OptionError(_cannot(name))
+    return wanted
+
+
+def _given(source: object, template: str | None) -> tuple[Source, str]:
+    """What holds the template, and which of its templates it is.
+
+    Raises:
+        TemplateError: If it holds none, or none of that name.
+    """
+    from rolecall.template.source import DEFAULT, read_source
+    from rolecall.template.template import Template
+
+    given = source.source if isinstance(source, Template) else read_source(source)
+    named = template or given.chosen or _only(given.templates, DEFAULT)
+    if named not in given.templates:
+        raise TemplateError(
+            f"{given.name}: there is no template {named!r}{nearest(named, given.templates)}; it "
+            f"holds {', '.join(given.templates)}"
+        )
+    return given, named
 
 
 def _cannot(rule: str) -> str:
