@@ -284,8 +284,8 @@ LIMITS = (
         covers=cannot_be_asked,
     ),
     Limit(
-        "Arguments are JSON without spaces where the template refuses tools, or drops old calls: "
-        "the server hands them over as text.",
+        "Arguments are JSON without spaces where the template refuses tools, drops old calls, or "
+        "refuses an id such as call00001: the server hands them over as text.",
         (LLAMA,),
         [USER, CALL],
         covers=gets_arguments_as_text,
