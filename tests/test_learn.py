@@ -23,8 +23,7 @@ from rolecall.learn.draft import Draft, Inexpressible, literal, spelled
 from rolecall.learn.probe import Field, Literal, Prober, filters
 from rolecall.pattern import Piece, parse, write
 from rolecall.template.template import Template
-from tests.support.assets import AssetUnavailable
-from tests.support.templates import TEMPLATES, published, share
+from tests.support.templates import TEMPLATES, published
 from tests.test_docs import run_examples
 
 CHATML = (
@@ -37,17 +36,21 @@ SAMPLE = (
     "trl/gemma3",
     "trl/qwen2_5",
     "guidance/llama2",
+    "axolotl/alpaca",
+    "trl/llama3_2",
+)
+"""One of each way in which templates treat system prompts, ends, dates and thoughts."""
+
+MORE = (
     "lenml/deepseek_v3",
     "trl/phi3_5",
     "trl/cohere",
     "autotrain/zephyr",
-    "axolotl/alpaca",
     "litellm/Mistral-7B-Instruct-v0.1",
     "xinference/Yi-1.5-chat-16k",
-    "trl/llama3_2",
     "trl/qwen3",
 )
-"""One of each way in which templates treat system prompts, ends, dates and thoughts."""
+"""Others, for the long run."""
 
 
 def template(jinja: str) -> Template:
@@ -55,11 +58,8 @@ def template(jinja: str) -> Template:
 
 
 def of(name: str) -> Template:
-    try:
-        one = published(name)
-        return Template.from_text(one.text, tokens=one.tokens, name=name)
-    except AssetUnavailable as error:
-        pytest.skip(str(error))
+    one = published(name)
+    return Template.from_text(one.text, tokens=one.tokens, name=name)
 
 
 def chats(seed: int, letters: str, *, hold: str = "") -> Iterator[Chat]:
@@ -72,10 +72,10 @@ def chats(seed: int, letters: str, *, hold: str = "") -> Iterator[Chat]:
         yield Chat(made.letters, contents, made.prompt and hold != "prompt")
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize(
+    "name", [*SAMPLE, *(pytest.param(name, marks=pytest.mark.full) for name in MORE)]
+)
 def test_learnt_format_writes_what_the_template_writes(name: str) -> None:
-    if name not in share(SAMPLE, name) and name != SAMPLE[0]:
-        pytest.skip("its turn is in the long run")
     source = of(name)
     made = rc.learn(source, seed=11, size=100)
     assert made.claims["plain"] == 200
