@@ -229,6 +229,18 @@ def test_a_published_template_is_repaired(rule: str) -> None:
     check(made, published(name).source.tokens)
 
 
+def test_a_role_is_written_as_a_label_where_the_template_drops_typed_content() -> None:
+    messages = [
+        {"role": "user", "content": "Go on."},
+        {"role": "writer", "content": "Night fell."},
+    ]
+    made = repaired("trl/qwen2_5", ("unknown-role-dropped",), ())
+    assert made.changed
+    check(made, published("trl/qwen2_5").source.tokens)
+    text = Template.from_text(made.jinja).trace(messages).text
+    assert text.endswith("<|im_start|>writer\nNight fell.<|im_end|>\n")
+
+
 def rules_with_a_mutant() -> list[str]:
     """What is repaired, but for rules whose engine is not in every environment."""
     found = [[rule for rule in kind.rules if rule in cases()] for kind in kinds().values()]

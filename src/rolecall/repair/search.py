@@ -193,8 +193,8 @@ def _reasons(before: Trial, search: Search, conversation: Mapping[str, Any]) -> 
 def concerned(kind: Kind, before: Trial, after: Trial, conversation: Mapping[str, Any]) -> bool:
     """Whether a conversation is one that a class of repair is about.
 
-    A text without a word cannot be followed. Where a conversation has one, it is asked what becomes
-    of the same conversation with a word there.
+    A text without a word cannot be followed, nor parts that the template does not write. Where a
+    conversation has such, it is asked what becomes of the same conversation with words there.
     """
     old, new = before.outcome(conversation), after.outcome(conversation)
     if old.ok and not new.ok:
@@ -202,13 +202,16 @@ def concerned(kind: Kind, before: Trial, after: Trial, conversation: Mapping[str
     if kind.concerns(old, new):
         return kind.like is None or _is_like(kind.like, before, conversation, new)
     messages = conversation["messages"]
-    filled = [
-        {**one, "content": WORD} if _blank(one.get("content")) and one["role"] != "tool" else one
-        for one in messages
+    written = {i for i in range(len(messages)) if old.reached(i) or new.reached(i)}
+    told = [
+        {**one, "content": _told(one["content"], written=index in written)}
+        if one.get("content") is not None and one["role"] != "tool"
+        else one
+        for index, one in enumerate(messages)
     ]
-    if filled == messages:
+    if told == messages:
         return False
-    twin = {**conversation, "messages": filled}
+    twin = {**conversation, "messages": told}
     return kind.concerns(before.outcome(twin), after.outcome(twin))
 
 
@@ -243,13 +246,24 @@ def _refused_elsewhere(
     ):
         return True
     plain = [
-        {**one, "content": "".join(part.get("text", "") for part in one["content"])}
-        if isinstance(one.get("content"), list)
-        else one
-        for one in messages
+        {**one, "content": _plain(one["content"])} if "content" in one else one for one in messages
     ]
     twin = {**conversation, "messages": plain}
     return plain != messages and after.outcome(twin).ok and concerned(kind, before, after, twin)
+
+
+def _plain(content: Any) -> Any:
+    """Typed content as one text; other content as it is."""
+    if not isinstance(content, list):
+        return content
+    return "".join(part.get("text", "") for part in cast("list[dict[str, Any]]", content))
+
+
+def _told(content: Any, *, written: bool) -> Any:
+    """Content that can be followed: one with a word, a text where parts are not written."""
+    if _blank(content):
+        return WORD
+    return content if written else _plain(content)
 
 
 def _blank(content: object) -> bool:
