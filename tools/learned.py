@@ -116,9 +116,10 @@ def page(rows: Mapping[str, Row]) -> str:
         _totals("of the models of bundled formats", [had[name] for name in models]),
         _totals("all", list(had.values())),
         "",
-        "A template that writes no tools or calls counts as one that is not learnt for them. Of "
-        f"those {len(had)}, {_writing(had.values(), 'tools')} write tool schemas and "
-        f"{_writing(had.values(), 'calls')} write calls.",
+        "A template that writes no tools or calls counts here as one that is not learnt for them. "
+        f"Of the {_writing(had.values(), 'tools')} that write tool schemas "
+        f"{_share(had.values(), 'tools')} are learnt with them, of the "
+        f"{_writing(had.values(), 'calls')} that write calls {_share(had.values(), 'calls')}.",
         "",
         "## What the rest would need",
         "",
@@ -152,6 +153,13 @@ def _writing(rows: Iterable[Row], kind: str) -> int:
         kind in row["claims"] or not row["unclaimed"].get(kind, NONE[0]).startswith(NONE)
         for row in rows
     )
+
+
+def _share(rows: Iterable[Row], kind: str) -> str:
+    """How many are learnt for a kind, of those that write it at all."""
+    rows = list(rows)
+    count = sum(kind in row["claims"] for row in rows)
+    return f"{count} ({100 * count // max(_writing(rows, kind), 1)} %)"
 
 
 def _entry(row: Row) -> str:
