@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from rolecall.cli import read
+from rolecall.cli.options import TemplateName
 from rolecall.cli.screen import (
     Output,
     count,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from rolecall.audit.rule import Rule
     from rolecall.audit.scoreboard import Asked, Entry, Scoreboard
 
-LEVELS = ("error", "warning", "note")
 UNAUDITED = 2
 """Exit status where something could not be audited."""
 PAGE = "<!doctype html>"
@@ -87,10 +87,7 @@ def command(
             "tokenizer.json, tekken.json or tokenizer.model, or a folder with one.",
         ),
     ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option("--template", metavar="NAME", help="Which of several named templates."),
-    ] = None,
+    template: TemplateName = None,
     html: Annotated[
         str | None,
         typer.Option("--html", metavar="FILE", help="Write a page with everything, too."),
@@ -120,8 +117,8 @@ def command(
             "missing argument 'SOURCE'; give a model's folder, a tokenizer_config.json, a .jinja "
             "or a .gguf file\nsee 'rolecall audit --help'"
         )
-    least = cast("Severity", read.choice("--min-severity", min_severity, LEVELS))
-    read.choice("--fail-on", fail_on, (*LEVELS, "never"))
+    least = cast("Severity", read.choice("--min-severity", min_severity, read.LEVELS))
+    read.choice("--fail-on", fail_on, (*read.LEVELS, "never"))
     if not timeout > 0:
         raise InputError(f"--timeout: found {timeout:g}; give a number of seconds above 0")
     asked = _asked(rules, silence or [], tokenizer, template)

@@ -10,6 +10,7 @@ import typer
 from rolecall.cards.card import EXAMPLES, Card, CardConversation, CardError
 from rolecall.cards.source import LARGEST_FILE, card_of_bytes, read_card
 from rolecall.cli import read
+from rolecall.cli.options import FailOnLoss
 from rolecall.cli.screen import Output, json_bytes, write_bytes
 
 
@@ -90,14 +91,7 @@ def command(
         int | None,
         typer.Option("--seed", metavar="N", help="Draw for {{random}}, {{pick}} and {{roll}}."),
     ] = None,
-    fail_on: Annotated[
-        str | None,
-        typer.Option(
-            "--fail-on",
-            metavar="LEVEL",
-            help="Exit with 1 if something of this level is lost: note, warning or error.",
-        ),
-    ] = None,
+    fail_on: FailOnLoss = None,
     as_json: Annotated[
         bool,
         typer.Option(

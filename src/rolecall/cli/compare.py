@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rolecall.cli import read
-from rolecall.cli.render import CastOption, ToolsOption
+from rolecall.cli.options import CastOption, ToolsOption
 from rolecall.cli.screen import (
     Output,
     count,

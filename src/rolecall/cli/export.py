@@ -14,7 +14,7 @@ import typer
 
 from rolecall.cli import read
 from rolecall.cli.files import write_files
-from rolecall.cli.render import CastOption
+from rolecall.cli.options import CastOption, Force
 from rolecall.cli.screen import Output, json_bytes, write_bytes
 from rolecall.errors import InputError, UnknownFormatError
 from rolecall.export import TARGETS, Exported, Target, make
@@ -52,7 +52,7 @@ def command(
             "goes to standard output, as it does with -.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    force: Force = False,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", metavar="NAME=VALUE", help="An option of the format. Repeatable."),

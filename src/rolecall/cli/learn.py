@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rolecall.cli.files import write_files
+from rolecall.cli.options import Force, TemplateArgument, TemplateName
 from rolecall.cli.screen import Output, json_bytes, one_line, write_bytes, write_lines
 from rolecall.cli.standard_input import read_template
 from rolecall.errors import InputError, LearnError
@@ -23,15 +24,7 @@ LONGEST = 600
 
 
 def command(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="TEMPLATE",
-            help="A model's folder, a tokenizer_config.json, a .jinja or .gguf file; - is a "
-            "template or tokenizer_config.json on standard input.",
-            show_default=False,
-        ),
-    ],
+    source: TemplateArgument,
     output: Annotated[
         str | None,
         typer.Option(
@@ -42,7 +35,7 @@ def command(
             "output.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    force: Force = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object: the file, what is claimed, the proof.")
     ] = False,
@@ -52,10 +45,7 @@ def command(
             "--seed", metavar="NUMBER", help="Seed of the proof's conversations; a new one else."
         ),
     ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option("--template", metavar="NAME", help="Which of several named templates."),
-    ] = None,
+    template: TemplateName = None,
 ) -> Output:
     """Learn a format file from a chat template, and prove that both write the same.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rolecall.cli import read
-from rolecall.cli.render import CastOption
+from rolecall.cli.options import CastOption
 from rolecall.cli.screen import (
     Output,
     console,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rolecall.cli import read
+from rolecall.cli.options import CastOption, FailOnLoss, File, ToolsOption
 from rolecall.cli.screen import Output, console, count, json_bytes, one_line, show, write_bytes
 from rolecall.compare import MISSING
 from rolecall.conversation import Cast
@@ -42,30 +43,6 @@ class Rendered:
     def lost(self) -> tuple[Lost, ...]:
         """What the rendering and the tokenizer could not carry."""
         return self.rendering.lost + (() if self.encoding is None else self.encoding.lost)
-
-
-File = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE",
-        help="A list of messages, {messages, tools, cast, options}, or a JSONL file with one of "
-        "either on each line; - is standard input.",
-        show_default=False,
-    ),
-]
-CastOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--cast",
-        metavar="ROLE[:NAME]=AUTHOR | FILE",
-        help="Who writes under a role: owner, client, model or tool. A FILE holds "
-        "[{role, name, author}] or {role: author}. Repeatable.",
-    ),
-]
-ToolsOption = Annotated[
-    str | None,
-    typer.Option("--tools", metavar="FILE", help="Tool schemas; they replace those of FILE."),
-]
 
 
 def command(
@@ -143,14 +120,7 @@ def command(
     header: Annotated[
         bool, typer.Option("--header", help="The mask takes headers too: who speaks.")
     ] = False,
-    fail_on: Annotated[
-        str | None,
-        typer.Option(
-            "--fail-on",
-            metavar="LEVEL",
-            help="Exit with 1 if something of this level is lost: note, warning or error.",
-        ),
-    ] = None,
+    fail_on: FailOnLoss = None,
     as_json: Annotated[
         bool,
         typer.Option(

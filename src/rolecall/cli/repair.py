@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rolecall.cli import read
+from rolecall.cli.options import TemplateArgument, TemplateName
 from rolecall.cli.screen import Output, count, json_bytes, one_line, write_bytes, write_lines
 from rolecall.cli.standard_input import read_template
 from rolecall.errors import InputError, OptionError
@@ -19,21 +20,12 @@ if TYPE_CHECKING:
     from rolecall.repair import Change, Repair
     from rolecall.repair.write import Written
 
-LEVELS = ("error", "warning", "note")
 AROUND = 60
 """Characters that are shown around the place at which two texts differ."""
 
 
 def command(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="TEMPLATE",
-            help="A model's folder, a tokenizer_config.json, a .jinja or .gguf file; - is a "
-            "template or tokenizer_config.json on standard input.",
-            show_default=False,
-        ),
-    ],
+    source: TemplateArgument,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object: template, diff and proof.")
     ] = False,
@@ -68,17 +60,14 @@ def command(
             "never.",
         ),
     ] = "never",
-    template: Annotated[
-        str | None,
-        typer.Option("--template", metavar="NAME", help="Which of several named templates."),
-    ] = None,
+    template: TemplateName = None,
 ) -> Output:
     """Repair a chat template: change as little of its Jinja as mends what the audit finds.
 
     Nothing is written unless --write is given. Exit status: 1 if --fail-on is reached, 2 if the
     template cannot be read or written.
     """
-    read.choice("--fail-on", fail_on, (*LEVELS, "never"))
+    read.choice("--fail-on", fail_on, (*read.LEVELS, "never"))
     if diff_only and as_json:
         raise InputError("--diff and --json exclude each other; --json holds the diff")
     if write and source == "-":
@@ -95,7 +84,7 @@ def command(
     notes = [] if written is None else [f"written: {written.file} (before: {written.kept})"]
     if write and written is None:
         notes.append("nothing was repaired, and nothing written")
-    left = [one for one in made.proof.after if one.severity in LEVELS[: _rank(fail_on)]]
+    left = [one for one in made.proof.after if one.severity in read.LEVELS[: _rank(fail_on)]]
     status = 1 if left else 0
     if as_json:
         data = json_bytes([made.to_json()])
@@ -108,7 +97,7 @@ def command(
 
 
 def _rank(level: str) -> int:
-    return 0 if level == "never" else LEVELS.index(level) + 1
+    return 0 if level == "never" else read.LEVELS.index(level) + 1
 
 
 def _names(option: str, given: str | None) -> list[str] | None:
