@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import rolecall as rc
@@ -164,7 +164,7 @@ def _labelled(reply: Reply) -> bool:
 
 
 @every_format
-@few
+@settings(few, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data(), count=st.integers(1, 40))
 def test_a_prefill_is_in_the_message_or_not_as_asked(
     name: str, data: st.DataObject, count: int

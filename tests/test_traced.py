@@ -195,6 +195,10 @@ def test_methods_give_what_str_gives(
     well_formed(ours)
 
 
+def test_digits_that_are_no_width_are_no_limit() -> None:
+    assert traced("30000000", 0, "content", {}) % () == "30000000"
+
+
 OPERATORS = [operator.add, operator.mul, operator.mod, operator.eq, operator.lt, operator.contains]
 
 

@@ -537,7 +537,8 @@ def check_percent(form: str | bytes, values: Any) -> None:
     """Refuse what `form % values` would make, if it may be too long."""
     used = meter()
     text = str.__str__(form) if isinstance(form, str) else form.decode("latin-1")
-    total = len(text) + check_widths(text)
+    # Before the first `%` digits are text.
+    total = len(text) + check_widths(text.partition("%")[2])
     conversions = text.count("%")
     if "*" in text:
         numbers = cast("tuple[Any, ...]", values) if isinstance(values, tuple) else (values,)
