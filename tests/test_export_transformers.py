@@ -28,6 +28,7 @@ from tests.support.assets import TOKENIZERS, tokenizer_file
 from tests.support.export_limits import JINJA2, comparable, text_of
 from tests.support.exports import CAST, Case, case, cases, rendered, tokens_of
 from tests.support.pages import page
+from tests.support.places import joined, sampled
 from tests.support.template_ids import strings
 
 CONVERSATIONS = {"quick": 8, "default": 12, "full": 150}[PROFILE]
@@ -37,8 +38,6 @@ OWN = "the control tokens of the format"
 
 QUICK = ("qwen3", "phi-4", "yi-1.5")
 """Tokenizers of the short run: those that load fast."""
-
-Runs = list[tuple[int, int]]
 
 
 @cache
@@ -94,33 +93,9 @@ def test_what_the_template_marks_is_what_is_sampled(name: str) -> None:
         )
         assert isinstance(found, reference.Rendered), found
         assert found.text == one.text
-        assert joined(found.generated) == sampled(rendering(name, one)), one.conversation
+        assert joined(found.generated) == sampled(rendering(name, one).segments), one.conversation
         marks += len(found.generated)
     assert marks
-
-
-def sampled(made: Rendering) -> Runs:
-    """The places that the model would emit."""
-    found: Runs = []
-    at = 0
-    for segment in made.segments:
-        if segment.sampled:
-            found.append((at, at + len(segment.text)))
-        at += len(segment.text)
-    return joined(found)
-
-
-def joined(places: Any) -> Runs:
-    """Places, those that touch made one."""
-    found: Runs = []
-    for start, end in places:
-        if start == end:
-            continue
-        if found and found[-1][1] == start:
-            found[-1] = (found[-1][0], end)
-        else:
-            found.append((start, end))
-    return found
 
 
 # --- Ids and masks --------------------------------------------------------------------------------

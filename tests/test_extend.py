@@ -105,10 +105,6 @@ class Exchange:
         message.finish()
         assert message.message is not None
         self.reply = message.message
-        # A reply that was trimmed to nothing is '' in a stream and ' ' in canonical, where the format
-        # writes no message without content; merged with another one, the two differ.
-        spec = fmt.spec("model", "assistant")
-        assume(self.reply.text or self.reply.tool_calls or (spec is not None and spec.empty))
         end = data.draw(st.integers(at + 1, len(messages)))
         self.added = [self.answered(reply, message) for message in messages[at + 1 : end]]
         self.whole = {**whole, "messages": [*messages[:at], self.reply, *self.added]}
@@ -149,6 +145,10 @@ def test_extending_gives_the_ids_of_a_fresh_encoding(name: str, data: st.DataObj
         assert exchange.fmt.history_changes
         assert fresh.ids[: len(kept)].tolist() != kept
         extended = exchange.extended(rerender=True)
+        # A reply that was trimmed to nothing is '' in a stream and ' ' in canonical, where the format
+        # writes no message without content; merged with another one, the two differ.
+        reply, spec = exchange.reply, exchange.fmt.spec("model", "assistant")
+        assume(reply.text or reply.tool_calls or (spec is not None and spec.empty))
         assert extended.sampled.tolist() == fresh.sampled.tolist()
     fresh = encoded(exchange.fmt, extended.rendering.conversation)
     for array in ARRAYS:

@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 
 from rolecall.errors import TemplateRaised
-from rolecall.segment import Segment
 from rolecall.template.rendering import TemplateRendering
 from rolecall.template.template import Template
 from tests.support import template_reference as reference
+from tests.support.places import joined, sampled
 from tests.support.template_chats import CHATS, called, said
 from tests.support.template_ids import CAST, acceptable, both
 from tests.support.template_reference import Rendered
 from tests.support.templates import PAIRS, TEMPLATES, TWINS, Pair, published
-
-Runs = list[tuple[int, int]]
 
 
 @functools.lru_cache(maxsize=16)
@@ -35,30 +33,6 @@ def render(name: str, call: Mapping[str, Any], **more: Any) -> TemplateRendering
         return template(name).render(**deepcopy({**call}), cast=CAST, strict=False, **more)
     except TemplateRaised:
         return None
-
-
-def runs(segments: Sequence[Segment]) -> Runs:
-    """The places that are sampled."""
-    found: Runs = []
-    at = 0
-    for segment in segments:
-        if segment.sampled:
-            found.append((at, at + len(segment.text)))
-        at += len(segment.text)
-    return joined(found)
-
-
-def joined(places: Sequence[tuple[int, int]]) -> Runs:
-    """Places, those that touch made one."""
-    found: Runs = []
-    for start, end in places:
-        if start == end:
-            continue
-        if found and found[-1][1] == start:
-            found[-1] = (found[-1][0], end)
-        else:
-            found.append((start, end))
-    return found
 
 
 # Templates that mark what the model says. -------------------------------------------------------
@@ -85,7 +59,7 @@ def test_what_a_template_marks_is_what_is_sampled(name: str) -> None:
         )
         assert isinstance(theirs, Rendered)
         assert ours.text == theirs.text
-        assert runs(ours.segments) == joined(theirs.generated), chat.name
+        assert sampled(ours.segments) == joined(theirs.generated), chat.name
         compared += bool(theirs.generated)
     assert compared > 2
 
@@ -208,7 +182,7 @@ def test_masks_without_marks_are_those_of_the_twin(plain: str, twin: str) -> Non
             without_prompt_and_tail(theirs.text[start:end], prompt, ours.stop)
             for start, end in joined(theirs.generated)
         ]
-        got = [ours.text[start:end] for start, end in runs(ours.segments)]
+        got = [ours.text[start:end] for start, end in sampled(ours.segments)]
         cause = CAUSES.get((plain, chat))
         if cause is None:
             assert got == [one for one in wanted if one], chat

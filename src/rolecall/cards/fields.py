@@ -22,10 +22,6 @@ NEWER_TEXTS = (
 )
 LISTS = ("alternate_greetings", "group_only_greetings", "tags")
 READ = ("name", *TEXTS, *NEWER_TEXTS, *LISTS, "character_book", "extensions")
-ENTRY_KEYS = (
-    *("keys", "content", "enabled", "constant", "insertion_order", "position", "name"),
-    *("comment", "use_regex", "extensions"),
-)
 
 T = TypeVar("T")
 
