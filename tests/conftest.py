@@ -1,7 +1,9 @@
 """How the tests run: their Hypothesis profile, no network for model hubs, and the long run.
 
 ``ROLECALL_TEST_PROFILE`` picks the number of examples a law is tried on: ``quick`` while editing,
-``default`` in ``make check``, ``full`` in ``make check-full``.
+``default`` in ``make check``, ``full`` in ``make check-full``. The first two try the same examples
+every time, so that a change is judged by what it changed; with ``ROLECALL_TEST_FRESH=1``, as always
+in the long run, they are others in every run: that is where new counterexamples come from.
 """
 
 import os
@@ -28,10 +30,13 @@ if PROFILE not in EXAMPLES:
         f"ROLECALL_TEST_PROFILE is {PROFILE!r}; it must be one of {', '.join(EXAMPLES)}"
     )
 
+FRESH = PROFILE == "full" or os.environ.get("ROLECALL_TEST_FRESH", "") not in ("", "0")
+
 for _name, _examples in EXAMPLES.items():
     settings.register_profile(
         _name,
         max_examples=_examples,
+        derandomize=not FRESH,
         # A time limit an example, and a complaint about slow generation, would make the result
         # depend on how busy the machine is.
         deadline=None,
@@ -48,7 +53,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_report_header() -> str:
-    return f"rolecall profile: {PROFILE}, {EXAMPLES[PROFILE]} examples a law"
+    which = "fresh ones" if FRESH else "the same every time"
+    return f"rolecall profile: {PROFILE}, {EXAMPLES[PROFILE]} examples a law, {which}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

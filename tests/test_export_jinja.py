@@ -166,6 +166,10 @@ def complaints(fmt: Format, conversation: dict[str, Any], arguments: dict[str, A
     for number, message in enumerate(messages[:-1]):
         if message.get("prefix"):
             found.add(f"message {number}, prefix: only the final message can be continued")
+    final = messages[-1] if messages else {}
+    if "continue_final_message" in arguments and final.get("content") == "":
+        where = f"message {len(messages) - 1}, content"
+        found.add(f"{where}: there is nothing to continue: it is empty")
     for number in range(1, len(messages) + 1):
         for some in (messages, plain, simple):
             found |= refusals(fmt, {**conversation, "messages": some[:number]}, chosen)
