@@ -127,6 +127,8 @@ class Canvas:
     """Collects pieces as segments and keeps the account of what was written."""
 
     segments: list[Segment] = field(default_factory=list[Segment])
+    fields: list[str] = field(default_factory=list[str])
+    """Of each segment: the field that its text is from, or nothing where it is the format's."""
     written: dict[tuple[int | None, str], str] = field(
         default_factory=dict[tuple[int | None, str], str]
     )
@@ -149,6 +151,7 @@ class Canvas:
             key = (own, piece.field or "content")
             self.written[key] = self.written.get(key, "") + piece.text
         self.segments.append(Segment(piece.text, piece.control, own, piece.part, sampled))
+        self.fields.append(piece.field)
 
 
 class Walk:
