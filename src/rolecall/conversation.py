@@ -226,8 +226,13 @@ class Conversation:
             UndeclaredRoleError: If a role is neither standard, nor cast, nor declared.
         """
         found: list[Author] = []
+        cast = self.cast
         for index, message in enumerate(self.messages[first:], first):
-            author = self.cast.author(message.role, message.name) or declared.get(message.role)
+            role = message.role
+            if cast.entries:
+                author = cast.author(role, message.name) or declared.get(role)
+            else:
+                author = STANDARD_ROLES.get(role) or declared.get(role)
             if author is None:
                 raise UndeclaredRoleError(
                     f"the role {message.role!r} is not declared; say who authors it with "

@@ -241,6 +241,11 @@ def says_role(found: Collection[str], name: str | None) -> bool:
     return "role" in found or ("speaker" in found and name is None)
 
 
+def is_known_role(fmt: Format, role: str) -> bool:
+    """Whether a role is a standard one or the format's own, and not the caller's word."""
+    return role in STANDARD_ROLES or role in fmt.labels or role in fmt.declared
+
+
 def check_header(
     reader: HeaderReader,
     turn: Turn,
@@ -259,7 +264,7 @@ def check_header(
     """
     fmt = reader.fmt
     given = {piece.field for piece in pieces if piece.field}
-    if turn.role in STANDARD_ROLES or turn.role in fmt.labels or turn.role in fmt.declared:
+    if is_known_role(fmt, turn.role):
         given.discard("role")
     if not given and turn.spec.role in STANDARD_ROLES:
         return None

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from rolecall import strategies
 from rolecall.conversation import DEFAULT_ROLE, Author, Conversation, Message
 from rolecall.errors import ConversationError, OrderError
+from rolecall.layout import Layout, TurnLayout, layout
 from rolecall.lost import Lost
-from rolecall.pattern import Group as GroupNode
-from rolecall.pattern import Piece, Slot, Value, dump_json, filled, slots, walk, write
+from rolecall.pattern import Piece, Value, dump_json, filled, slots, write
 from rolecall.turn import Call, Turn, text_of
 from rolecall.wire import check_text
 
@@ -94,34 +94,34 @@ def make_plan(fmt: Format, conversation: Conversation, past: Past | None = None)
         plan.called, plan.numbered = dict(past.called), list(past.numbered)
         plan.calls = past.calls
     _check_order(fmt, conversation, plan.authors, first)
+    written = layout(fmt)
     for index, message in enumerate(conversation.messages[first:], first):
-        tool = message.name
-        if tool is None:
-            tool = plan.called.get(message.tool_call_id)
-        turn = _turn(fmt, index, message, plan.authors[index], tool, plan)
+        turn = _turn(written, index, message, plan.authors[index], plan)
         if turn is not None:
             plan.turns.append(turn)
         # Of calls under one id the newest message's first is meant.
-        given = [call for call in reversed(message.tool_calls) if call.id is not None]
-        plan.called |= {call.id: call.name for call in given}
+        for call in reversed(message.tool_calls):
+            if call.id is not None:
+                plan.called[call.id] = call.name
     _number_calls(fmt, plan)
     if past is not None:
         # All else that is placed or moved stands in the past, or is not done by such a format.
-        _check_turns(fmt, plan)
+        _check_turns(written, plan)
         _refuse_system(fmt, plan)
         if conversation.tools and fmt.tools is not None:
             for turn in plan.turns:
                 turn.values["has_tools"] = (Piece("-", "tools"),)
-        _keep_reasoning(fmt, conversation, plan)
+        _keep_reasoning(written, conversation, plan)
         return plan
-    _merge(plan)
-    _check_turns(fmt, plan)
+    if written.merges:
+        _merge(plan)
+    _check_turns(written, plan)
     _first_client(fmt, plan)
     _keep_calls(fmt, plan)
     _sort_results(fmt, plan)
     _place_system(fmt, plan)
     _place_tools(fmt, conversation, plan)
-    _keep_reasoning(fmt, conversation, plan)
+    _keep_reasoning(written, conversation, plan)
     return plan
 
 
@@ -141,7 +141,8 @@ def _check_order(
             message=0,
             field="role",
         )
-    for index, author in enumerate(authors[first:], first):
+    any_order = order.first is None and not order.after
+    for index, author in enumerate(() if any_order else authors[first:], first):
         allowed = order.first if previous is None else order.after.get(previous)
         if allowed is not None and author not in allowed:
             if previous is None and author == "owner":
@@ -158,58 +159,76 @@ def _check_order(
         strategies.ORDER_RULES[rule].apply(conversation, authors)
 
 
-def _turn(
-    fmt: Format,
-    index: int,
-    message: Message,
-    author: Author,
-    tool: str | None,
-    plan: Plan,
-) -> Turn | None:
+def _turn(written: Layout, index: int, message: Message, author: Author, plan: Plan) -> Turn | None:
     """The turn of one message, or None where the format has no place for it.
 
     Args:
-        fmt: The format.
+        written: How the format is written.
         index: Number of the message.
         message: The message.
         author: Who wrote it.
-        tool: Name of the tool that answers: the message's own, or that of the call it answers.
-        plan: Takes the records.
+        plan: Knows the calls so far, and takes the records.
     """
-    spec = fmt.spec(author, message.role)
+    fmt, role, name = written.fmt, message.role, message.name
+    spec = fmt.spec(author, role)
     if spec is None:
-        detail = f"{fmt.name} has no place for {author} messages (role {message.role!r})"
+        detail = f"{fmt.name} has no place for {author} messages (role {role!r})"
         plan.lost.append(Lost("error", "message-dropped", index, "role", detail))
         return None
-    turn = Turn(spec, author, message.role, message.name, index, weight=message.weight)
-    label = fmt.labels.get(message.role, (Piece(message.role, "role"),))
-    turn.values["role"] = tuple(piece._replace(message=index, field="role") for piece in label)
-
-    def put(slot: str, text: str | None, field_name: str, part: str) -> None:
-        if text:
-            turn.values[slot] = (Piece(text, part, index, field_name),)  # type: ignore[arg-type]
-
-    put("name", message.name, "name", "name")
-    turn.values["speaker"] = turn.values.get("name") or turn.values["role"]
-    for text in message.texts:
-        if text:
-            turn.join("content", fmt.part_join, (Piece(text, "content", index, "content"),))
-    put("reasoning", message.reasoning_content, "reasoning_content", "reasoning")
+    label = _label(fmt, role, index)
+    values: dict[str, Value] = {"role": label, "speaker": label}
+    turn = Turn(spec, author, role, name, index, values, [], [], message.weight)
+    if name:
+        values["name"] = values["speaker"] = (Piece(name, "name", index, "name"),)
+    if isinstance(message.content, str):
+        if message.content:
+            values["content"] = (Piece(message.content, "content", index, "content"),)
+    else:
+        for text in message.texts:
+            if text:
+                turn.join("content", fmt.part_join, (Piece(text, "content", index, "content"),))
+    if message.reasoning_content:
+        piece = Piece(message.reasoning_content, "reasoning", index, "reasoning_content")
+        values["reasoning"] = (piece,)
     if author == "tool":
-        if message.tool_call_id is not None:
-            _check_id(fmt, message.tool_call_id, index, "tool_call_id")
-        put("call_id", message.tool_call_id, "tool_call_id", "header")
-        if tool is not None:
-            _check_match(fmt, "call_name", tool, index, "name")
-        put("call_name", tool, "name", "name")
-        _check_answer(fmt, turn, index)
+        _answer(written.turn(spec), fmt, turn, message, plan)
     for key, value in message.attributes.items():
         if key in fmt.attributes:
-            _check_match(fmt, key, value, index, f"attributes.{key}")
-            put(key, value, f"attributes.{key}", "header")
-    turn.calls = _calls(fmt, index, message)
-    _leave_out_implied(fmt, turn, plan)
+            where = f"attributes.{key}"
+            _check_match(fmt, key, value, index, where)
+            if value:
+                values[key] = (Piece(value, "header", index, where),)
+    if message.tool_calls:
+        turn.calls = _calls(written, index, message)
+    if fmt.attributes:
+        _leave_out_implied(fmt, turn, plan)
     return turn
+
+
+def _label(fmt: Format, role: str, index: int) -> Value:
+    """What is written for the role of a message."""
+    label = fmt.labels.get(role)
+    if label is None:
+        return (Piece(role, "role", index, "role"),)
+    return tuple(piece._replace(message=index, field="role") for piece in label)
+
+
+def _answer(own: TurnLayout, fmt: Format, turn: Turn, message: Message, plan: Plan) -> None:
+    """Fill the slots that say which call a result answers, and of which tool."""
+    index = turn.message or 0
+    identifier = message.tool_call_id
+    if identifier is not None:
+        _check_id(fmt, identifier, index, "tool_call_id")
+        if identifier:
+            turn.values["call_id"] = (Piece(identifier, "header", index, "tool_call_id"),)
+    tool = message.name
+    if tool is None:
+        tool = plan.called.get(identifier)
+    if tool is not None:
+        _check_match(fmt, "call_name", tool, index, "name")
+        if tool:
+            turn.values["call_name"] = (Piece(tool, "name", index, "name"),)
+    _check_answer(own, fmt, turn, index)
 
 
 def _leave_out_implied(fmt: Format, turn: Turn, plan: Plan) -> None:
@@ -240,15 +259,14 @@ def _check_match(fmt: Format, slot: str, value: str, index: int, where: str) -> 
         )
 
 
-def _check_answer(fmt: Format, turn: Turn, index: int) -> None:
+def _check_answer(own: TurnLayout, fmt: Format, turn: Turn, index: int) -> None:
     """Refuse a result without the name or id that the format writes into every result."""
-    needed = {node.name for node in (*turn.spec.open, *turn.spec.body) if isinstance(node, Slot)}
     for slot, field_name, way_out in (
         ("call_name", "name", "give it, or the tool_call_id of an earlier call"),
         ("call_id", "tool_call_id", "give the id of the call that it answers"),
     ):
         numbered = slot == "call_id" and fmt.calls is not None and fmt.calls.id
-        if slot in needed and not turn.values.get(slot) and not numbered:
+        if slot in own.always and not turn.values.get(slot) and not numbered:
             raise ConversationError(
                 f"it is missing and {fmt.name} writes it into every result; {way_out}",
                 message=index,
@@ -256,8 +274,8 @@ def _check_answer(fmt: Format, turn: Turn, index: int) -> None:
             )
 
 
-def _calls(fmt: Format, index: int, message: Message) -> list[Call]:
-    rule = fmt.calls
+def _calls(written: Layout, index: int, message: Message) -> list[Call]:
+    fmt, rule = written.fmt, written.fmt.calls
     if rule is None:
         return []
     if rule.max is not None and len(message.tool_calls) > rule.max:
@@ -269,7 +287,7 @@ def _calls(fmt: Format, index: int, message: Message) -> list[Call]:
         )
     for number, call in enumerate(message.tool_calls):
         _check_match(fmt, "call_name", call.name, index, f"tool_calls[{number}].function.name")
-        if call.id is not None or "call_id" in slots(rule.each):
+        if call.id is not None or written.writes_call_ids:
             _check_id(fmt, call.id, index, f"tool_calls[{number}].id")
     return [
         Call(index, number, call.name, call.arguments, call.id)
@@ -391,8 +409,11 @@ def _merge(plan: Plan) -> None:
     plan.turns = merged
 
 
-def _check_turns(fmt: Format, plan: Plan) -> None:
+def _check_turns(written: Layout, plan: Plan) -> None:
     """Refuse turns that say nothing, or too much, where the format cannot write them."""
+    if not written.refuses:
+        return
+    fmt = written.fmt
     for turn in plan.turns:
         content = turn.values.get("content", ())
         if not turn.spec.empty and not content and not turn.calls:
@@ -601,7 +622,8 @@ def _tools(fmt: Format, conversation: Conversation, plan: Plan) -> Value:
     return tuple(pieces)
 
 
-def _keep_reasoning(fmt: Format, conversation: Conversation, plan: Plan) -> None:
+def _keep_reasoning(written: Layout, conversation: Conversation, plan: Plan) -> None:
+    fmt = written.fmt
     rule = fmt.reasoning.keep_for(fmt.option_values(conversation.options))
     first_kept = strategies.KEEP[rule].apply(plan.turns)
     thinks = strategies.THINKS[fmt.reasoning.thinks].apply
@@ -616,12 +638,7 @@ def _keep_reasoning(fmt: Format, conversation: Conversation, plan: Plan) -> None
             )
             if fmt.reasoning.drop_emptied and not turn.values.get("content") and not turn.calls:
                 emptied.add(index)
-        if thinks(plan.turns, index) and _writes_thinks(turn):
+        if written.turn(turn.spec).thinks and thinks(plan.turns, index):
             turn.values["thinks"] = turn.values.get("reasoning") or (Piece("-", "reasoning"),)
-    plan.turns = [turn for index, turn in enumerate(plan.turns) if index not in emptied]
-
-
-def _writes_thinks(turn: Turn) -> bool:
-    return any(
-        isinstance(node, GroupNode) and node.slot == "thinks" for node in walk(turn.spec.body)
-    )
+    if emptied:
+        plan.turns = [turn for index, turn in enumerate(plan.turns) if index not in emptied]
