@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import update_wrapper
+from functools import lru_cache, update_wrapper
 from itertools import count
 from types import BuiltinMethodType, MethodType
 from typing import Any, NoReturn, cast
@@ -19,15 +19,17 @@ import jinja2
 import jinja2.ext
 import jinja2.runtime
 from jinja2 import nodes, sandbox
-from jinja2.compiler import CodeGenerator, Frame
 from jinja2.parser import Parser
+from jinja2.runtime import LoopContext
 from jinja2.utils import Namespace
 from markupsafe import Markup
 
 from rolecall.errors import TemplateLimit
 from rolecall.template.filters import FILTERS, TESTS
+from rolecall.template.generator import METHODS, Generator
+from rolecall.template.limits import Meter, meter
+from rolecall.template.runs import AnyRun, Origin, merge, of_template, unknown
 from rolecall.template.traced import (
-    Origin,
     Pieces,
     Traced,
     TracedDict,
@@ -39,136 +41,16 @@ from rolecall.template.traced import (
     check_widths,
     counted,
     kept,
-    literal,
     mapped,
-    meter,
     origin_of,
-    runs_of,
+    own_runs,
     sized,
-    unknown,
 )
 from rolecall.template.written import to_text
 
 
 class RaisedByTemplate(jinja2.TemplateError):
     """What ``raise_exception`` raises."""
-
-
-class Generator(CodeGenerator):
-    """Jinja's compiler, writing literals with their origin and loops that say what they are at."""
-
-    environment: Environment
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._bodies: list[tuple[list[nodes.Node], nodes.Node]] = []
-
-    def _literal(self, value: Any) -> str:
-        """An expression for a constant, strings as literals of the template."""
-        if isinstance(value, str) and not isinstance(value, Markup):
-            self.environment.literals.append(literal(value))
-            return f"environment.literals[{len(self.environment.literals) - 1}]"
-        if isinstance(value, (list, set)):
-            items = ", ".join(self._literal(item) for item in cast("Iterable[Any]", value))
-            return f"[{items}]" if isinstance(value, list) else f"{{{items}}}" if items else "set()"
-        if isinstance(value, tuple):
-            return f"({''.join(self._literal(x) + ', ' for x in cast('tuple[Any, ...]', value))})"
-        if isinstance(value, dict):
-            pairs = cast("dict[Any, Any]", value).items()
-            members = (f"{self._literal(key)}: {self._literal(item)}" for key, item in pairs)
-            return f"{{{', '.join(members)}}}"
-        return str(value) if isinstance(value, float) else repr(value)
-
-    def visit_Const(self, node: nodes.Const, frame: Frame) -> None:  # noqa: N802
-        self.write(self._literal(node.as_const(frame.eval_ctx)))
-
-    def _output_const_repr(self, group: Iterable[Any]) -> str:
-        text = "".join(str.__str__(piece) for piece in group)
-        return f"environment.written({self._literal(text)})"
-
-    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
-        if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
-            super()._output_child_pre(node, frame, finalize)
-            self.write("environment.sized(")
-        else:
-            self.write("environment.written(")
-
-    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
-        if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
-            self.write(")")
-        super()._output_child_post(node, frame, finalize)
-
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
-        join = "environment.str_join"
-        if frame.eval_ctx.volatile:
-            join = f"(environment.markup_join if context.eval_ctx.volatile else {join})"
-        elif frame.eval_ctx.autoescape:
-            join = "environment.markup_join"
-        self.write(f"{join}((")
-        for part in node.nodes:
-            self.visit(part, frame)
-            self.write(", ")
-        self.write("))")
-
-    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:  # noqa: N802
-        # Lists that hold each other many times over are compared member by member.
-        self.write("environment.sized(")
-        self.visit(node.expr, frame)
-        self.write(")")
-        for operand in node.ops:
-            self.write(f" {_COMPARISONS[operand.op]} environment.sized(")
-            self.visit(operand.expr, frame)
-            self.write(")")
-
-    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:  # noqa: N802
-        # Tuples as keys are hashed member by member.
-        self.write("{")
-        for item in node.items:
-            self.write("environment.sized(")
-            self.visit(item.key, frame)
-            self.write("): ")
-            self.visit(item.value, frame)
-            self.write(", ")
-        self.write("}")
-
-    def visit_For(self, node: nodes.For, frame: Frame) -> None:  # noqa: N802
-        before = self.temporary_identifier()
-        self.writeline(f"{before} = environment.speaking")
-        self._bodies.append((node.body, node.target))
-        super().visit_For(node, frame)
-        self._bodies.pop()
-        self.writeline(f"environment.speaking = {before}")
-
-    def blockvisit(self, nodes: Iterable[nodes.Node], frame: Frame) -> None:
-        if self._bodies and nodes is self._bodies[-1][0]:
-            names = _names(self._bodies[-1][1])
-            items = "".join(f"{frame.symbols.ref(name)}, " for name in names)
-            self.writeline(f"environment.enter(({items}))")
-        super().blockvisit(nodes, frame)
-
-    def visit_Assign(self, node: nodes.Assign, frame: Frame) -> None:  # noqa: N802
-        super().visit_Assign(node, frame)
-        if self._bodies and isinstance(node.target, nodes.Name):
-            self.writeline(f"environment.assigned({frame.symbols.ref(node.target.name)})")
-
-
-_COMPARISONS = {
-    "eq": "==",
-    "ne": "!=",
-    "gt": ">",
-    "gteq": ">=",
-    "lt": "<",
-    "lteq": "<=",
-    "in": "in",
-    "notin": "not in",
-}
-
-
-def _names(target: nodes.Node) -> list[str]:
-    """The variables that a loop sets."""
-    if isinstance(target, nodes.Name):
-        return [target.name]
-    return [name.name for name in target.find_all(nodes.Name)]
 
 
 class GenerationBlock(jinja2.ext.Extension):
@@ -183,7 +65,12 @@ class GenerationBlock(jinja2.ext.Extension):
         return nodes.CallBlock(self.call_method("_mark"), [], [], body).set_lineno(line)
 
     def _mark(self, caller: Callable[[], str]) -> str:
-        return mapped(Traced(caller()), lambda origin: origin._replace(generated=True))
+        return mapped(Traced(caller()), _generated)
+
+
+@lru_cache(maxsize=4_096)
+def _generated(origin: Origin) -> Origin:
+    return origin._replace(generated=True)
 
 
 class _Formatter(sandbox.SandboxedFormatter):
@@ -239,22 +126,28 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
 
     # What compiled templates call.
 
-    @property
-    def speaking(self) -> int | None:
-        """The message that the loop over messages is at."""
-        return meter().speaking
+    def meter(self) -> Meter:
+        """The meter of the rendering that runs."""
+        return meter()
 
-    @speaking.setter
-    def speaking(self, message: int | None) -> None:
-        meter().speaking = message
-
-    def concat(self, pieces: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(self, pieces: Iterable[str | tuple[str, ...]]) -> str:  # type: ignore[override]
         """Everything that was written, as one string."""
-        return Traced().join(pieces)
+        flat: list[str] = []
+        for piece in pieces:
+            if isinstance(piece, tuple):
+                flat += piece
+            else:
+                flat.append(piece)
+        return _joined(flat) if all(type(x) is Traced for x in flat) else Traced().join(flat)
 
     def str_join(self, values: Iterable[Any]) -> str:
         """What ``~`` makes of its operands."""
-        return Traced().join(to_text(value) for value in values)
+        texts = self.texts(values)
+        return _joined(texts) if all(type(x) is Traced for x in texts) else Traced().join(texts)
+
+    def texts(self, values: Iterable[Any]) -> tuple[str, ...]:
+        """The operands of ``~``, to be written one behind the other."""
+        return tuple([x if type(x) is Traced else to_text(x) for x in values])
 
     def markup_join(self, values: Sequence[Any]) -> str:
         """What ``~`` makes of its operands where strings are escaped."""
@@ -262,48 +155,86 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
         meter().characters(size)
         return counted(jinja2.runtime.markup_join(values))
 
-    def written(self, value: Any) -> str:
+    def plus(self, context: Any, values: tuple[Any, ...]) -> Any:
+        """What ``+`` makes of these, from left to right."""
+        for value in values:
+            if type(value) is not Traced:
+                total = values[0]
+                for one in values[1:]:
+                    total = self.call_binop(context, "+", total, one)
+                return total
+        return _joined(values)
+
+    def parts(self, context: Any, values: tuple[Any, ...]) -> str | tuple[str, ...]:
+        """What is written of a sum: strings need not be joined to be written."""
+        for value in values:
+            if type(value) is not Traced:
+                return to_text(self.plus(context, values))
+        return values
+
+    def written(self, used: Meter, value: Any) -> str:
         """A value as it is written, with the message whose turn is being written."""
-        text = to_text(value)
-        if self.speaking is None or not text:
+        text = value if type(value) is Traced else to_text(value)
+        speaking = used.speaking
+        if speaking is None or not text:
             return text
-        if type(text) is not Traced:
-            text = Traced(text)
-        runs = runs_of(text)
-        if all(run.origin.message is not None or run.origin.kind == "caller" for run in runs):
-            return text
-        return mapped(text, self._spoken)
+        runs = own_runs(text)
+        for _, origin, _ in runs:
+            if origin.message is None and origin.kind != "caller":
+                spoken = [(n, of_template(origin, speaking), at) for n, origin, at in runs]
+                return Traced(str.__str__(text), merge(spoken))
+        return text if type(text) is Traced else Traced(text)
 
-    def _spoken(self, origin: Origin) -> Origin:
-        if origin.message is not None or origin.kind == "caller":
-            return origin
-        return Origin(origin.kind, self.speaking, origin.field, origin.generated)
+    def method(self, context: Any, obj: Any, name: str, *args: Any) -> Any:
+        """What `obj.name(*args)` gives, for a method in `METHODS`."""
+        if type(obj) in METHODS[name]:
+            for value in args:
+                if type(value) is not Traced and type(value) is not int:
+                    break
+            else:
+                return counted(getattr(obj, name)(*args))
+        return self.call(context, self.getattr(obj, name), *args)
 
-    def enter(self, items: tuple[Any, ...]) -> None:
+    # What is written for these: the function itself, as a method would call it once more.
+    text = staticmethod(to_text)
+    sized = staticmethod(sized)
+
+    def enter(self, used: Meter, *items: Any) -> None:
         """A loop is at these items; remember the message among them."""
-        meter().tick()
+        used.tick()
         for item in items:
             message = _message_of(item)
             if message is not None:
-                self.speaking = message
+                used.speaking = message
 
-    def assigned(self, value: Any) -> None:
-        """A variable was set in a loop; a loop over numbers sets the message itself."""
-        if self.speaking is None:
-            self.speaking = _message_of(value)
-
-    def sized(self, value: Any) -> Any:
-        """The value, refused if it holds too much to be compared."""
-        return sized(value)
+    def message_of(self, value: Any) -> int | None:
+        """The message that a variable was set to in a loop over numbers."""
+        return _message_of(value)
 
     # What the sandbox asks.
 
     def getattr(self, obj: Any, attribute: str) -> Any:
+        # The usual ones first: each gives what the sandbox gives, by a shorter way.
+        kind = cast("type[Any]", type(obj))
+        if kind is TracedDict:
+            if attribute not in _DICT_NAMES:
+                return (
+                    obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+                )
+        elif kind is LoopContext:
+            if attribute in _LOOP_NAMES:
+                return getattr(obj, attribute)
+        elif kind is _TemplateNamespace:
+            held = object.__getattribute__(obj, "_Namespace__attrs")
+            if attribute in held:
+                return held[attribute]
         if _is_ours(obj, attribute):
             return self._item(obj, attribute)
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
+        if type(obj) is TracedDict and type(argument) is Traced and argument in obj:
+            return obj[argument]
         if isinstance(argument, str):
             if _is_ours(obj, argument):
                 return self._item(obj, argument)
@@ -362,6 +293,21 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
 
         return update_wrapper(write, value)
 
+
+def _joined(texts: Sequence[str]) -> Traced:
+    """These strings one behind the other."""
+    meter().characters(sum(map(len, texts)))
+    runs: list[AnyRun] = []
+    for text in texts:
+        runs += own_runs(text)
+    return Traced("".join(texts), merge(runs))
+
+
+_DICT_NAMES = frozenset(dir(dict))
+
+_LOOP_NAMES = frozenset(
+    ("index", "index0", "first", "last", "length", "revindex", "revindex0", "previtem", "nextitem")
+)
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -436,16 +382,16 @@ _PLAIN: dict[type, frozenset[str]] = {
 
 def _message_of(item: Any) -> int | None:
     """The message that an item of a loop is, or None."""
-    if isinstance(item, TracedDict):
-        origin = origin_of(item)
-        return origin.message if origin is not None and not origin.field else None
+    if type(item) is TracedDict:
+        origin = item._origin  # pyright: ignore[reportPrivateUsage]
+        return None if origin.field else origin.message
     if type(item) is dict:
         # A message that the template put together itself belongs to the one it took its text from.
         for value in cast("dict[Any, Any]", item).values():
             if isinstance(value, Traced):
-                for run in runs_of(value):
-                    if run.origin.message is not None:
-                        return run.origin.message
+                for _, origin, _ in own_runs(value):
+                    if origin.message is not None:
+                        return origin.message
             found = origin_of(value)
             if found is not None and found.message is not None:
                 return found.message

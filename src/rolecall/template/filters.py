@@ -19,6 +19,7 @@ from jinja2.runtime import Context
 from jinja2.tests import TESTS as JINJA_TESTS  # pyright: ignore[reportUnknownVariableType]
 from markupsafe import Markup, soft_str
 
+from rolecall.template.limits import meter
 from rolecall.template.traced import (
     Traced,
     TracedMarkup,
@@ -26,8 +27,7 @@ from rolecall.template.traced import (
     counted,
     kept,
     literal,
-    meter,
-    runs_of,
+    own_runs,
     sized,
 )
 from rolecall.template.written import indented, joined, to_json, to_text
@@ -68,7 +68,7 @@ def _title(s: Any) -> str:
 def _safe(value: Any) -> Markup:
     if type(value) is Traced:
         made = TracedMarkup(str.__str__(value))
-        made._runs = runs_of(value)  # pyright: ignore[reportPrivateUsage]
+        made._runs = own_runs(value)  # pyright: ignore[reportPrivateUsage]
         return made
     return Markup(value)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -52,7 +53,7 @@ class Meter:
     started: float = field(default_factory=time.monotonic)
     spent: int = 0
     """Bytes of everything that was made so far, also of what is gone again; about."""
-    _due: int = 0
+    due: int = 0
     """What is spent when the memory is looked at next."""
     _before: int | None = None
     """What the process took when it was looked at first."""
@@ -72,12 +73,13 @@ class Meter:
     def spend(self, size: int) -> None:
         """Count what was made, and look at the memory now and then."""
         self.spent += size
-        if self.spent > self._due:
-            self._look()
+        if self.spent > self.due:
+            self.look()
 
-    def _look(self) -> None:
-        first = not self._due
-        self._due = self.spent + _BETWEEN
+    def look(self) -> None:
+        """Look at the clock, and at the memory unless this is the first time."""
+        first = not self.due
+        self.due = self.spent + _BETWEEN
         self.tick()
         if first:
             return  # Most templates never come here again.
@@ -182,6 +184,18 @@ class Meter:
 
     def _refuse(self, what: str, limit: str) -> NoReturn:
         raise TemplateLimit(f"the template makes {what}; the limit is {limit}")
+
+
+METER: ContextVar[Meter] = ContextVar("meter")
+"""The meter of the rendering that runs."""
+
+_running = METER.get
+
+
+def meter() -> Meter:
+    """The meter of the rendering that runs, or a new one outside of any."""
+    found = _running(None)
+    return Meter(Limits()) if found is None else found
 
 
 _BETWEEN = 16_000_000

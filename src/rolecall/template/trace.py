@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jinja2
 
 from rolecall.errors import TemplateLimit, TemplateRaised, TemplateSyntaxError
 from rolecall.template.environment import Environment, RaisedByTemplate
-from rolecall.template.limits import Limits, Meter
-from rolecall.template.traced import METER, Origin, Traced, of_token, runs_of, traced
+from rolecall.template.limits import METER, Limits, Meter
+from rolecall.template.runs import Origin, named, of_template
+from rolecall.template.traced import of_token, own_runs, traced
 
 
 class Span(NamedTuple):
@@ -131,15 +132,11 @@ class Program:
             METER.reset(before)
 
     def _run(self, values: dict[str, Any], used: Meter, inputs: Inputs) -> Trace:
-        pieces: list[str] = []
-        size = 0
+        output = _Output(used)
         try:
             context = self.compiled.new_context(values)
             for piece in self.compiled.root_render_func(context):
-                size += len(piece)
-                used.characters(size)
-                pieces.append(piece)
-            written = Traced().join(pieces)
+                output.write(piece)
         except TemplateLimit as error:
             raise TemplateLimit(f"{self.name}: {error}") from None
         except RecursionError:
@@ -162,18 +159,51 @@ class Program:
                 kind,
                 by_template=False,
             ) from None
-        return _trace(written, inputs)
+        return output.trace(inputs)
 
 
-def _trace(written: str, inputs: Inputs) -> Trace:
-    spans: list[Span] = []
-    at = 0
-    for run in runs_of(written):
-        spans.append(Span(at, at + run.length, run.origin, run.at))
-        at += run.length
-    return Trace(_plain(written), tuple(spans), inputs)
+class _Output:
+    """Collects what a template writes, piece by piece."""
+
+    def __init__(self, used: Meter) -> None:
+        self._used = used
+        self._texts: list[str] = []
+        self._spans: list[_RawSpan] = []
+        self._size = 0
+
+    def write(self, piece: str | tuple[str, ...]) -> None:
+        """Add what was written, or several things one behind the other."""
+        used, spans = self._used, self._spans
+        speaking = used.speaking
+        for text in piece if type(piece) is tuple else (piece,):
+            start = self._size
+            self._texts.append(cast("str", text))
+            self._size += len(text)
+            for length, origin, at in own_runs(cast("str", text)):
+                if speaking is not None and origin.message is None:
+                    origin = of_template(origin, speaking)  # noqa: PLW2901
+                end = start + length
+                if spans:
+                    begun, last, before, place = spans[-1]
+                    if (origin is before or origin == before) and (
+                        at == place + last - begun if place >= 0 else at < 0
+                    ):
+                        spans[-1] = (begun, end, before, place)
+                        start = end
+                        continue
+                spans.append((start, end, origin, at))
+                start = end
+        used.characters(self._size)
+        if len(spans) > _MANY:
+            used.changes(len(spans))
+
+    def trace(self, inputs: Inputs) -> Trace:
+        """Everything that was written."""
+        return Trace("".join(self._texts), named(Span, self._spans), inputs)
 
 
-def _plain(text: str) -> str:
-    """The same characters as a `str` of the usual kind."""
-    return str.__str__(text)
+_RawSpan = tuple[int, int, Origin, int]
+"""What a `Span` says."""
+
+_MANY = 4_096
+"""Spans of an output from which on it is looked whether they are too many."""

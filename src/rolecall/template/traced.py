@@ -9,78 +9,54 @@ from __future__ import annotations
 import dataclasses
 import operator
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
-from functools import partial, wraps
-from itertools import accumulate
-from typing import Any, Literal, NamedTuple, SupportsIndex, cast
+from functools import lru_cache, partial, wraps
+from typing import Any, SupportsIndex, cast
 
 from markupsafe import Markup
 
-from rolecall.template.limits import Limits, Meter
-
-Kind = Literal["template", "token", "caller", "printed", "unknown"]
-
-
-class Origin(NamedTuple):
-    """Where characters come from."""
-
-    kind: Kind
-    """``template``: a literal of the template. ``token``: bos_token, eos_token and their like.
-    ``caller``: what the caller gave. ``printed``: Python's spelling of a value that is no string,
-    such as ``None`` or a list. ``unknown``: nobody knows, so it counts as the caller's."""
-    message: int | None = None
-    """Index of the caller's message; for other kinds, the message whose turn is being written."""
-    field: str = ""
-    """Of the caller's: ``content``, ``content[0].text``, ``tool_calls[0].function.name``,
-    ``tools[0].function.description``, ``options.x``. Of a token: its name. Of what was printed: the
-    field, or the value where that is None, True or False."""
-    generated: bool = False
-    """Whether it stands inside ``{% generation %}``."""
-
-
-class Run(NamedTuple):
-    """So many characters of one origin."""
-
-    length: int
-    origin: Origin
-    at: int
-    """Index of the first of them in the field's own string, or -1 where they are no plain copy."""
-
-
-TEMPLATE = Origin("template")
-UNKNOWN = Origin("unknown")
+from rolecall.template.limits import METER, meter
+from rolecall.template.runs import (
+    TEMPLATE,
+    UNKNOWN,
+    AnyRun,
+    Origin,
+    Ruler,
+    Run,
+    Runs,
+    cut,
+    merge,
+    of_field,
+    unknown,
+)
 
 _OBJECT = 100
 """Bytes that a string takes beside its characters, about."""
 _RUN = 8
 """Bytes that each of its runs takes, about."""
 
-METER: ContextVar[Meter] = ContextVar("meter")
-"""The meter of the rendering that runs."""
-
-
-def meter() -> Meter:
-    """The meter of the rendering that runs, or a new one outside of any."""
-    found = METER.get(None)
-    return Meter(Limits()) if found is None else found
+_running = METER.get
+_new = str.__new__
 
 
 class Traced(str):
     """A string with the origin of its characters."""
 
     __slots__ = ("_runs",)
-    _runs: tuple[Run, ...]
+    _runs: Runs
 
-    def __new__(cls, text: object = "", runs: tuple[Run, ...] | None = None) -> Traced:
-        made = super().__new__(cls, text)
+    def __new__(cls, text: object = "", runs: Runs | None = None) -> Traced:
+        made = _new(cls, text)
         if runs is None:
-            runs = runs_of(text) if isinstance(text, str) else unknown(len(made))
+            runs = own_runs(text) if isinstance(text, str) else unknown(len(made))
         made._runs = runs
-        used = METER.get(None)
+        used = _running(None)
         if used is not None:
-            used.spend(_OBJECT + len(made) + _RUN * len(runs))
+            # As `Meter.spend` does, which is too slow to be called for every string.
+            spent = used.spent + _OBJECT + len(made) + _RUN * len(runs)
+            used.spent = spent
+            if spent > used.due:
+                used.look()
         return made
 
     def __str__(self) -> str:
@@ -95,22 +71,21 @@ class Traced(str):
             # What cannot be joined is refused by str itself, in its own words.
             return super().__add__(other) if joined is NotImplemented else joined
         meter().characters(len(self) + len(other))
-        return Traced(super().__add__(other), merge((*self._runs, *runs_of(other))))
+        return Traced(super().__add__(other), merge(self._runs + own_runs(other)))
 
     def __radd__(self, other: str) -> str:
         if not _joins(other):
             return NotImplemented
         meter().characters(len(self) + len(other))
-        return Traced(str.__add__(other, self), merge((*runs_of(other), *self._runs)))
+        return Traced(str.__add__(other, self), merge(own_runs(other) + self._runs))
 
     def __mul__(self, times: SupportsIndex, /) -> str:
         if not hasattr(times, "__index__"):
             raise TypeError(_NO_NUMBER.format(type(times).__name__))
         meter().product(self, times)
         text = super().__mul__(times)
-        if len(self._runs) == 1 and self._runs[0].at < 0:
-            run = self._runs[0]
-            return Traced(text, merge((Run(len(text), run.origin, -1),)))
+        if len(self._runs) == 1 and self._runs[0][2] < 0:
+            return Traced(text, merge(((len(text), self._runs[0][1], -1),)))
         meter().changes(len(self._runs) * max(operator.index(times), 0))
         return Traced(text, merge(self._runs * max(operator.index(times), 0)))
 
@@ -126,11 +101,11 @@ class Traced(str):
         size = sum(len(p) for p in pieces if isinstance(p, str))  # pyright: ignore[reportUnnecessaryIsInstance]
         meter().characters(gap + size)
         text = super().join(pieces)
-        runs: list[Run] = []
+        runs: list[AnyRun] = []
         for number, piece in enumerate(pieces):
             if number:
                 runs += self._runs
-            runs += runs_of(piece)
+            runs += own_runs(piece)
         return Traced(text, merge(runs))
 
     # Parts.
@@ -148,27 +123,30 @@ class Traced(str):
             between = cut(self._runs, min(end, start) + 1, start + 1)
             return Traced(text, merge(_moved(run) for run in reversed(between)))
         if len(self._runs) == 1:
-            return Traced(text, merge((Run(len(text), self._runs[0].origin, -1),)))
+            return Traced(text, merge(((len(text), self._runs[0][1], -1),)))
         meter().items(len(text))
         ruler = Ruler(self._runs)
         picked = (ruler.cut(at, at + 1)[0] for at in range(start, end, step))
         return Traced(text, merge(_moved(run) for run in picked))
 
     def __iter__(self) -> Iterator[str]:
-        at = 0
         characters = super().__iter__()
-        for run in self._runs:
-            for number in range(run.length):
-                place = run.at + number if run.at >= 0 else -1
-                yield Traced(next(characters), (Run(1, run.origin, place),))
-            at += run.length
+        for length, origin, place in self._runs:
+            for number in range(length):
+                found = place + number if place >= 0 else -1
+                yield Traced(next(characters), ((1, origin, found),))
 
     def _between(self, kept: str, start: int, ruler: Ruler | None = None) -> Traced:
+        if len(kept) == len(self):
+            return self
         cutting = partial(cut, self._runs) if ruler is None else ruler.cut
         return Traced(kept, cutting(start, start + len(kept)))
 
     def strip(self, chars: str | None = None, /) -> str:
-        return self._between(super().strip(chars), len(self) - len(super().lstrip(chars)))
+        kept = super().strip(chars)
+        if len(kept) == len(self):
+            return self
+        return self._between(kept, len(self) - len(super().lstrip(chars)))
 
     def lstrip(self, chars: str | None = None, /) -> str:
         kept = super().lstrip(chars)
@@ -249,9 +227,9 @@ class Traced(str):
             return Traced(text, self._runs)
         return Traced(text, merge(self._replaced(old, new, times)))
 
-    def _replaced(self, old: str, new: str, times: int) -> Iterator[Run]:
+    def _replaced(self, old: str, new: str, times: int) -> Iterator[AnyRun]:
         ruler = Ruler(self._runs)
-        own = runs_of(new)
+        own = own_runs(new)
         at = 0
         for number in range(times):
             # An empty string is found before every character.
@@ -267,9 +245,9 @@ class Traced(str):
         """A change of letters, run by run where that comes to the same."""
         pieces: list[str] = []
         at = 0
-        for run in self._runs:
-            pieces.append(change(str.__getitem__(self, slice(at, at + run.length))))
-            at += run.length
+        for length, _, _ in self._runs:
+            pieces.append(change(str.__getitem__(self, slice(at, at + length))))
+            at += length
         return self._rewritten(text, pieces)
 
     def _rewritten(self, text: str, pieces: Sequence[str]) -> Traced:
@@ -278,8 +256,8 @@ class Traced(str):
             return Traced(
                 text,
                 merge(
-                    Run(len(piece), run.origin, -1)
-                    for piece, run in zip(pieces, self._runs, strict=True)
+                    (len(piece), origin, -1)
+                    for piece, (_, origin, _) in zip(pieces, self._runs, strict=True)
                     if piece
                 ),
             )
@@ -324,19 +302,19 @@ class Traced(str):
         # Of an odd padding the larger half stands where str.center puts it.
         before = padding // 2 + (padding & int(width) & 1)
         fill = _fill(fillchar)
-        runs = (Run(before, fill, -1), *self._runs, Run(padding - before, fill, -1))
+        runs = ((before, fill, -1), *self._runs, (padding - before, fill, -1))
         return Traced(text, merge(runs))
 
     def ljust(self, width: SupportsIndex, fillchar: str = " ", /) -> str:
         meter().characters(int(width))
         text = super().ljust(width, fillchar)
-        padding = Run(len(text) - len(self), _fill(fillchar), -1)
+        padding = (len(text) - len(self), _fill(fillchar), -1)
         return Traced(text, merge((*self._runs, padding)))
 
     def rjust(self, width: SupportsIndex, fillchar: str = " ", /) -> str:
         meter().characters(int(width))
         text = super().rjust(width, fillchar)
-        padding = Run(len(text) - len(self), _fill(fillchar), -1)
+        padding = (len(text) - len(self), _fill(fillchar), -1)
         return Traced(text, merge((padding, *self._runs)))
 
     def zfill(self, width: SupportsIndex, /) -> str:
@@ -384,22 +362,22 @@ def _joins(other: object) -> bool:
 
 def _fill(character: str) -> Origin:
     """The origin of padding: whose character it is."""
-    runs = runs_of(character)
-    return runs[0].origin if character != " " and runs else TEMPLATE
+    runs = own_runs(character)
+    return runs[0][1] if character != " " and runs else TEMPLATE
 
 
-def _moved(run: Run) -> Run:
-    return run if run.at < 0 else Run(run.length, run.origin, -1)
+def _moved(run: AnyRun) -> AnyRun:
+    return run if run[2] < 0 else (run[0], run[1], -1)
 
 
-def unknown(length: int) -> tuple[Run, ...]:
-    """Runs of so many characters of which nobody knows anything."""
-    return (Run(length, UNKNOWN, -1),) if length else ()
+def own_runs(text: str) -> Runs:
+    """The runs of a string; a plain one is unknown."""
+    return text._runs if isinstance(text, Traced) else unknown(len(text))  # pyright: ignore[reportPrivateUsage]
 
 
 def runs_of(text: str) -> tuple[Run, ...]:
-    """The runs of a string; a plain one is unknown."""
-    return text._runs if isinstance(text, Traced) else unknown(len(text))  # pyright: ignore[reportPrivateUsage]
+    """The runs of a string, with names for what they say."""
+    return tuple(map(Run._make, own_runs(text)))
 
 
 def kept(value: Any) -> Any:
@@ -409,10 +387,11 @@ def kept(value: Any) -> Any:
 
 def counted(value: Any) -> Any:
     """What something made, followed if it is a string, and counted if it is large."""
-    if type(value) is str:
-        return Traced(value)
-    if isinstance(value, bool):
+    kind = cast("type[Any]", type(value))
+    if kind is Traced or kind is bool:
         return value
+    if kind is str:
+        return Traced(value)
     if isinstance(value, int):
         meter().integer(value)
     elif isinstance(value, (list, tuple, dict)):
@@ -435,81 +414,22 @@ def sized(value: Any) -> Any:
 
 def literal(text: str) -> Traced:
     """A literal of the template."""
-    return Traced(text, (Run(len(text), TEMPLATE, -1),) if text else ())
+    return Traced(text, ((len(text), TEMPLATE, -1),) if text else ())
 
 
 def of_caller(text: str, message: int | None, field: str) -> Traced:
     """A string that the caller gave."""
-    origin = Origin("caller", message, field)
-    return Traced(text, (Run(len(text), origin, 0),) if text else ())
+    return Traced(text, ((len(text), _origin(message, field), 0),) if text else ())
 
 
 def of_token(text: str, name: str) -> Traced:
     """``bos_token``, ``eos_token`` or their like."""
-    return Traced(text, (Run(len(text), Origin("token", None, name), -1),) if text else ())
-
-
-def cut(runs: tuple[Run, ...], start: int, end: int) -> tuple[Run, ...]:
-    """The runs of a slice."""
-    if end <= start:
-        return ()
-    found: list[Run] = []
-    at = 0
-    for run in runs:
-        following = at + run.length
-        if following > start:
-            first, last = max(at, start), min(following, end)
-            place = run.at + first - at if run.at >= 0 else -1
-            found.append(
-                run if last - first == run.length else Run(last - first, run.origin, place)
-            )
-            if following >= end:
-                break
-        at = following
-    return tuple(found)
-
-
-def merge(runs: Iterable[Run]) -> tuple[Run, ...]:
-    """The same runs, those that go on where the one before ends joined to it."""
-    found: list[Run] = []
-    for run in runs:
-        if not run.length:
-            continue
-        last = found[-1] if found else None
-        if (
-            last is not None
-            and (last.origin is run.origin or last.origin == run.origin)
-            and (run.at == last.at + last.length if last.at >= 0 else run.at < 0)
-        ):
-            found[-1] = Run(last.length + run.length, last.origin, last.at)
-        else:
-            found.append(run)
-            if not len(found) & 0xFFF:
-                meter().tick()
-                meter().changes(len(found))
-    return tuple(found)
-
-
-class Ruler:
-    """Cuts many slices out of runs, each without going through those before it."""
-
-    def __init__(self, runs: tuple[Run, ...]) -> None:
-        self._runs = runs
-        self._ends = list(accumulate(run.length for run in runs))
-
-    def cut(self, start: int, end: int) -> tuple[Run, ...]:
-        """The runs of a slice."""
-        if end <= start:
-            return ()
-        first = bisect_right(self._ends, start)
-        before = self._ends[first - 1] if first else 0
-        last = bisect_left(self._ends, end, first) + 1
-        return cut(self._runs[first:last], start - before, end - before)
+    return Traced(text, ((len(text), Origin("token", None, name), -1),) if text else ())
 
 
 def mapped(text: Traced, change: Callable[[Origin], Origin]) -> Traced:
     """The same string with other origins."""
-    changed = tuple(Run(r.length, change(r.origin), r.at) for r in text._runs)  # pyright: ignore[reportPrivateUsage]
+    changed = ((length, change(origin), at) for length, origin, at in text._runs)  # pyright: ignore[reportPrivateUsage]
     return Traced(str.__str__(text), merge(changed))
 
 
@@ -553,9 +473,9 @@ def check_percent(form: str | bytes, values: Any) -> None:
     used.characters(total)
 
 
-def _percent(form: Traced, values: Any, text: str) -> tuple[Run, ...]:
+def _percent(form: Traced, values: Any, text: str) -> Runs:
     """The runs of ``form % values``, or unknown where the pieces do not come to `text`."""
-    runs: list[Run] = []
+    runs: list[AnyRun] = []
     pieces: list[str] = []
     plain = str.__str__(form)
     by_key = cast("Mapping[Any, Any]", values) if isinstance(values, Mapping) else None
@@ -590,30 +510,30 @@ def _percent(form: Traced, values: Any, text: str) -> tuple[Run, ...]:
     return merge(runs) if "".join(pieces) == text else unknown(len(text))
 
 
-def _inside(piece: str, value: object) -> tuple[Run, ...]:
+def _inside(piece: str, value: object) -> Runs:
     """The runs of a formatted value: the value's own, if it stands in the piece as it is."""
     if not isinstance(value, str):
         return unknown(len(piece))
     if piece == value:
-        return runs_of(value)
+        return own_runs(value)
     start = piece.find(value)
     if start < 0 or piece.strip(" ") != value.strip(" "):
         return unknown(len(piece))
     after = len(piece) - start - len(value)
-    return (Run(start, TEMPLATE, -1), *runs_of(value), Run(after, TEMPLATE, -1))
+    return ((start, TEMPLATE, -1), *own_runs(value), (after, TEMPLATE, -1))
 
 
 class Pieces:
     """What `str.format` writes, piece by piece."""
 
     def __init__(self, form: str) -> None:
-        origins = {run.origin for run in runs_of(form)}
+        origins = {origin for _, origin, _ in own_runs(form)}
         self._own = origins.pop() if len(origins) == 1 else UNKNOWN
-        self._runs: list[Run] = []
+        self._runs: list[AnyRun] = []
         self._texts: list[str] = []
         self._size = 0
 
-    def _add(self, text: str, runs: Iterable[Run]) -> None:
+    def _add(self, text: str, runs: Iterable[AnyRun]) -> None:
         self._size += len(text)
         meter().characters(self._size)
         self._texts.append(text)
@@ -621,7 +541,7 @@ class Pieces:
 
     def literal(self, text: str) -> None:
         """Text of the format string itself."""
-        self._add(text, (Run(len(text), self._own, -1),))
+        self._add(text, ((len(text), self._own, -1),))
 
     def value(self, text: str, value: object) -> None:
         """What became of one value."""
@@ -665,7 +585,7 @@ class TracedMarkup(Markup):
     """What the filter ``safe`` returns: Jinja's own type, with the origins kept beside it."""
 
     __slots__ = ("_runs",)
-    _runs: tuple[Run, ...]
+    _runs: Runs
 
 
 for _type, _name in (
@@ -696,25 +616,25 @@ def traced(value: Any, message: int | None, field: str, inputs: dict[Any, str]) 
         field: What to call it; fields within add ``.key`` or ``[0]``, keys add ``{key}``.
         inputs: Receives ``(message, field)`` to text of every string.
     """
-    if isinstance(value, str):
-        inputs[message, field] = str.__str__(value)
-        return of_caller(str.__str__(value), message, field)
-    if value is None or isinstance(value, bool):
+    kind = cast("type[Any]", type(value))
+    if kind is str or isinstance(value, str):
+        text = str.__str__(value)
+        inputs[message, field] = text
+        return of_caller(text, message, field)
+    if value is None or kind is bool:
         return value
-    origin = Origin("caller", message, field)
     made: Any = value
     if isinstance(value, int):
         made = TracedInt(int.__int__(value))
     elif isinstance(value, float):
         made = TracedFloat(float.__float__(value))
-    elif isinstance(value, Mapping):
+    elif kind is dict or isinstance(value, Mapping):
         made = TracedDict()
         for key, item in cast("Mapping[Any, Any]", value).items():
-            inner = f"{field}.{key}" if field else str(key)
             own = key if isinstance(key, (str, int, float, type(None))) else _placeholder(key)
             if isinstance(own, str):
-                own = of_caller(str.__str__(own), message, f"{field}{{{own}}}")
-            made[own] = traced(item, message, inner, inputs)
+                own = _key(str.__str__(own), message, field)
+            made[own] = traced(item, message, f"{field}.{key}" if field else str(key), inputs)
     elif isinstance(value, list):
         items = cast("Sequence[Any]", value)
         made = TracedList(traced(x, message, f"{field}[{n}]", inputs) for n, x in enumerate(items))
@@ -723,8 +643,29 @@ def traced(value: Any, message: int | None, field: str, inputs: dict[Any, str]) 
         return tuple(traced(x, message, f"{field}[{n}]", inputs) for n, x in pairs)
     else:
         return _of_object(value, message, field, inputs)
-    made._origin = origin
+    made._origin = _origin(message, field)
     return made
+
+
+_LONG = 64
+"""Characters of a name that is too long to be kept for the next rendering."""
+
+
+def _key(key: str, message: int | None, field: str) -> Traced:
+    """The key of an object, as a string of the caller's."""
+    if len(key) + len(field) > _LONG:
+        return of_caller(key, message, f"{field}{{{key}}}")
+    return _known_key(key, message, field)
+
+
+@lru_cache(maxsize=4_096)
+def _known_key(key: str, message: int | None, field: str) -> Traced:
+    return of_caller(key, message, f"{field}{{{key}}}")
+
+
+def _origin(message: int | None, field: str) -> Origin:
+    """The origin of what the caller gave under this name."""
+    return of_field(message, field) if len(field) <= _LONG else Origin("caller", message, field)
 
 
 def _of_object(value: Any, message: int | None, field: str, inputs: dict[Any, str]) -> Any:

@@ -7,28 +7,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any, cast
 
+from rolecall.template.limits import meter
+from rolecall.template.runs import AnyRun, Origin, Runs, merge, unknown
 from rolecall.template.traced import (
-    Origin,
-    Run,
     Traced,
     TracedMarkup,
     literal,
-    merge,
-    meter,
     origin_of,
-    runs_of,
+    own_runs,
     sized,
-    unknown,
 )
 
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _ESCAPED_ASCII = re.compile(r'["\\\x00-\x1f]|[^ -~]')
 
-Piece = tuple[str, Iterable[Run]]
+Piece = tuple[str, Iterable[AnyRun]]
 
 
 def to_text(value: Any) -> str:
@@ -42,7 +39,7 @@ def to_text(value: Any) -> str:
         return str(value)
     if value is None or isinstance(value, bool):
         text = str(value)
-        return Traced(text, (Run(len(text), Origin("printed", None, text), -1),))
+        return Traced(text, ((len(text), Origin("printed", None, text), -1),))
     if isinstance(value, (dict, list, tuple)):
         meter().measure(value)
         text = str(value)  # type: ignore[reportUnknownArgumentType]
@@ -50,13 +47,13 @@ def to_text(value: Any) -> str:
     text = str(sized(value))
     origin = origin_of(value)
     if origin is not None and isinstance(value, (int, float)):
-        return Traced(text, (Run(len(text), origin, -1),))
+        return Traced(text, ((len(text), origin, -1),))
     return text
 
 
 def _joined(text: str, pieces: Iterable[Piece]) -> str:
     texts: list[str] = []
-    runs: list[Run] = []
+    runs: list[AnyRun] = []
     for piece, own in pieces:
         texts.append(piece)
         runs += own
@@ -73,7 +70,7 @@ def _printed(value: Any) -> Origin:
 
 
 def _of(text: str, origin: Origin) -> Piece:
-    return text, (Run(len(text), origin, -1),)
+    return text, ((len(text), origin, -1),)
 
 
 def _representation(value: Any, around: Origin) -> Iterator[Piece]:
@@ -83,7 +80,7 @@ def _representation(value: Any, around: Origin) -> Iterator[Piece]:
         # With other quotes or an escape, no character is a plain copy for certain.
         copied = shown[1:-1] == value
         yield _of(shown[0], around)
-        yield shown[1:-1], runs_of(value) if copied else _spread(value, shown[1:-1])
+        yield shown[1:-1], own_runs(value) if copied else _spread(value, shown[1:-1])
         yield _of(shown[-1], around)
     elif isinstance(value, dict):
         yield _of("{", around)
@@ -112,10 +109,10 @@ def _inner(value: object, around: Origin) -> Origin:
     return around if found is None else found._replace(kind=around.kind)
 
 
-def _spread(value: str, shown: str) -> tuple[Run, ...]:
+def _spread(value: str, shown: str) -> Runs:
     """Runs of an escaped text: its origin if it has one alone."""
-    origins = {run.origin for run in runs_of(value)}
-    return (Run(len(shown), origins.pop(), -1),) if len(origins) == 1 else unknown(len(shown))
+    origins = {origin for _, origin, _ in own_runs(value)}
+    return ((len(shown), origins.pop(), -1),) if len(origins) == 1 else unknown(len(shown))
 
 
 # JSON.
@@ -144,7 +141,8 @@ def to_json(
     around = Origin("unknown") if origin is None else origin
     between, colon = separators or (", " if indent is None else ",", ": ")
     writer = _Json(ensure_ascii, indent, between, colon, sort_keys)
-    return _joined(text, writer.write(value, around, 1))
+    writer.write(value, around, 1)
+    return _joined(text, zip(writer.texts, writer.runs, strict=True))
 
 
 class _Json:
@@ -162,66 +160,74 @@ class _Json:
         self._colon = colon
         self._sort = sort
 
-    def write(self, value: Any, around: Origin, depth: int) -> Iterator[Piece]:
-        """The pieces of a value that stands so deep."""
+        self.texts: list[str] = []
+        """What was written, piece by piece."""
+        self.runs: list[Runs] = []
+        """The runs of each piece."""
+
+    def write(self, value: Any, around: Origin, depth: int) -> None:
+        """Write a value that stands so deep."""
         if isinstance(value, str):
-            yield from self._string(value, around)
+            self._string(value, around)
         elif isinstance(value, dict):
             members = cast("dict[Any, Any]", value).items()
             # Keys are told apart before values, which need not have an order.
-            pairs = sorted(members) if self._sort else list(members)
-            yield from self._items(
-                "{}", [self._member(key, item, around, depth) for key, item in pairs], around, depth
-            )
+            pairs = sorted(members) if self._sort else members
+            before = "{" + self._line(depth)
+            for key, item in pairs:
+                self._put(before, around)
+                # Keys that are no strings are written as JSON writes them, in quotes.
+                self._string(key if isinstance(key, str) else json.dumps(key), around)
+                self._put(self._colon, around)
+                self.write(item, _inner(item, around), depth + 1)
+                before = self._between + self._line(depth)
+            self._put("{}" if not pairs else self._line(depth - 1) + "}", around)
         elif isinstance(value, (list, tuple)):
-            yield from self._items(
-                "[]",
-                [self.write(item, _inner(item, around), depth + 1) for item in value],  # type: ignore[reportUnknownVariableType]
-                around,
-                depth,
-            )
+            before = "[" + self._line(depth)
+            for item in cast("Sequence[Any]", value):
+                self._put(before, around)
+                self.write(item, _inner(item, around), depth + 1)
+                before = self._between + self._line(depth)
+            self._put("[]" if not value else self._line(depth - 1) + "]", around)
         else:
-            yield _of(json.dumps(value), around)
+            self._put(json.dumps(value), around)
 
-    def _member(self, key: Any, item: Any, around: Origin, depth: int) -> Iterator[Piece]:
-        # Keys that are no strings are written as JSON writes them, in quotes.
-        written = key if isinstance(key, str) else json.dumps(key)
-        yield from self._string(written, around)
-        yield _of(self._colon, around)
-        yield from self.write(item, _inner(item, around), depth + 1)
+    def _line(self, depth: int) -> str:
+        """The line break with its white space, or nothing where all is on one line."""
+        return "" if self._indent is None else "\n" + self._indent * depth
 
-    def _items(
-        self, brackets: str, items: list[Iterator[Piece]], around: Origin, depth: int
-    ) -> Iterator[Piece]:
-        yield _of(brackets[0], around)
-        for number, item in enumerate(items):
-            if number:
-                yield _of(self._between, around)
-            if self._indent is not None:
-                yield _of("\n" + self._indent * depth, around)
-            yield from item
-        if items and self._indent is not None:
-            yield _of("\n" + self._indent * (depth - 1), around)
-        yield _of(brackets[1], around)
+    def _put(self, text: str, origin: Origin) -> None:
+        self.texts.append(text)
+        self.runs.append(((len(text), origin, -1),))
 
-    def _string(self, value: str, around: Origin) -> Iterator[Piece]:
-        yield _of('"', around)
-        at = 0
+    def _string(self, value: str, around: Origin) -> None:
         plain = str.__str__(value)
-        for run in runs_of(value):
-            end = at + run.length
-            for found in self._escaped.finditer(plain, at, end):
-                yield self._copy(plain, run, at, found.start(), end)
-                yield _of(self._escape(found[0])[1:-1], run.origin)
-                at = found.end()
-            yield self._copy(plain, run, at, end, end)
-            at = end
-        yield _of('"', around)
+        self._put('"', around)
+        if self._escaped.search(plain) is None:
+            self.texts.append(plain)
+            self.runs.append(own_runs(value))
+        else:
+            self._escape_runs(plain, own_runs(value))
+        self._put('"', around)
 
-    def _copy(self, plain: str, run: Run, first: int, last: int, end: int) -> Piece:
-        """Characters of a run that ends at `end`, as they are."""
-        place = run.at + run.length - (end - first) if run.at >= 0 else -1
-        return plain[first:last], (Run(last - first, run.origin, place),)
+    def _escape_runs(self, plain: str, runs: Runs) -> None:
+        """Write a text, each of its characters that JSON spells otherwise by itself."""
+        at = 0
+        for length, origin, place in runs:
+            begin, end = at, at + length
+            for found in self._escaped.finditer(plain, at, end):
+                self._copy(plain, at, found.start(), origin, place, begin)
+                self._put(self._escape(found[0])[1:-1], origin)
+                at = found.end()
+            self._copy(plain, at, end, origin, place, begin)
+            at = end
+
+    def _copy(
+        self, plain: str, first: int, last: int, origin: Origin, place: int, begin: int
+    ) -> None:
+        """Write characters of a run that begins at `begin`, as they are."""
+        self.texts.append(plain[first:last])
+        self.runs.append(((last - first, origin, place + first - begin if place >= 0 else -1),))
 
 
 def joined(separator: str, values: Iterable[Any]) -> str:

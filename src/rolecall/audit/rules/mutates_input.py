@@ -102,8 +102,7 @@ def changed_by(probe: Probe, shown: Outcome) -> list[str]:
     from jinja2.sandbox import SandboxedEnvironment
 
     from rolecall.template.environment import Environment
-    from rolecall.template.limits import Meter
-    from rolecall.template.traced import METER
+    from rolecall.template.limits import METER, Meter
 
     class Changeable(Environment):
         """The same sandbox, but for lists and objects that can be changed."""
