@@ -1,0 +1,145 @@
+"""Our own calls."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import rolecall as rc
+from benchmarks.contender import Contender, Conversation, Ids
+from benchmarks.models import Model, with_objects
+
+BATCH_TOKENS = 1 << 17
+
+ARRAYS = "ids, message, part, sampled, straddles and mask"
+
+
+def touched(encoding: Any) -> Any:
+    """An encoding or a batch with every array made, the mask too."""
+    return (
+        encoding.ids,
+        encoding.message,
+        encoding.part,
+        encoding.sampled,
+        encoding.straddles,
+        encoding.mask(),
+    )
+
+
+def ids_of_each(results: list[Any]) -> Ids:
+    return [arrays[0].tolist() for arrays in results]
+
+
+def ids_of_batches(results: list[tuple[Any, Any]]) -> Ids:
+    return [
+        arrays[0][begin:end].tolist()
+        for arrays, offsets in results
+        for begin, end in itertools.pairwise(offsets.tolist())
+    ]
+
+
+def _own_tokenizer(file: Path, folder: Path) -> Any:
+    """A tokenizer whose engine, and whose engine's caches, nobody else uses."""
+    folder.mkdir()
+    for one in (file, file.with_name("tokenizer_config.json")):
+        if one.exists():
+            shutil.copy(one, folder / one.name)
+    return rc.tokenizer(folder / file.name)
+
+
+def _one_by_one(model: Model, folder: Path, key: str, call: str, source: Any) -> Contender:
+    file = model.huggingface_file if key == "traced" else model.file
+    tokenizer = _own_tokenizer(file, folder / key)
+
+    def run(conversations: Sequence[Conversation]) -> list[Any]:
+        return [touched(source.render(**one).encode(tokenizer)) for one in conversations]
+
+    return Contender(
+        key=key,
+        call=call,
+        returns=f"{ARRAYS} of each; lost records; every header is read back",
+        run=run,
+        prepare=with_objects if key == "traced" else list,
+        ids=ids_of_each,
+        slow=True,
+    )
+
+
+def _batch(model: Model, folder: Path, key: str, source: Any, *, slow: bool = False) -> Contender:
+    tokenizer = _own_tokenizer(model.file, folder / key)
+
+    def run(conversations: Sequence[Conversation]) -> list[Any]:
+        made = source.encode_batch(conversations, tokenizer)
+        return [(touched(made), made.offsets)]
+
+    return Contender(
+        key=key,
+        call="fmt.encode_batch(conversations, t)",
+        returns=f"flat arrays: {ARRAYS}; lost records; every header is read back",
+        run=run,
+        ids=ids_of_batches,
+        slow=slow,
+    )
+
+
+def _iter(model: Model, folder: Path, key: str, source: Any) -> Contender:
+    tokenizer = _own_tokenizer(model.file, folder / key)
+
+    def run(conversations: Sequence[Conversation]) -> list[Any]:
+        batches = source.encode_iter(iter(conversations), tokenizer, batch_tokens=BATCH_TOKENS)
+        return [(touched(made), made.offsets) for made in batches]
+
+    return Contender(
+        key=key,
+        call="fmt.encode_iter(conversations, t)",
+        returns=f"batches of flat arrays: {ARRAYS}; lost records; every header is read back",
+        run=run,
+        ids=ids_of_batches,
+    )
+
+
+def ours(model: Model, folder: Path) -> list[Contender]:
+    """Our contenders under the bundled format.
+
+    Args:
+        model: The model.
+        folder: An empty folder, where each contender gets a copy of the tokenizer's file.
+    """
+    fmt = rc.format(model.format)
+    return [
+        _batch(model, folder, "encode_batch", fmt),
+        _batch(model, folder, "encode_batch_few", fmt, slow=True),
+        _iter(model, folder, "encode_iter", fmt),
+        _one_by_one(model, folder, "encode", "fmt.render(m).encode(t)", fmt),
+    ]
+
+
+def write_template(model: Model, folder: Path) -> Path:
+    """A model's folder with its template and nothing else that a template needs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "chat_template.jinja").write_text(model.jinja(), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(model.special_tokens()))
+    return folder
+
+
+def templates(model: Model, folder: Path, learnt: Path | None) -> list[Contender]:
+    """The model's own template, traced, and the format that was learnt from it.
+
+    Args:
+        model: The model.
+        folder: As for `ours`.
+        learnt: The file of the learnt format, if there is one.
+    """
+    template = rc.template(write_template(model, folder / "template"))
+    made = [_one_by_one(model, folder, "traced", "tpl.render(m).encode(t)", template)]
+    if learnt is not None:
+        fmt = rc.format(learnt)
+        made += [
+            _one_by_one(model, folder, "learnt", "learnt.render(m).encode(t)", fmt),
+            _batch(model, folder, "learnt_batch", fmt),
+        ]
+    return made
