@@ -17,15 +17,15 @@ from typing import NamedTuple
 from rolecall.conversation import STANDARD_ROLES
 from rolecall.segment import BODY_PARTS, Part, Segment
 from rolecall.template.habits import Habits
-from rolecall.template.tokens import common_prefix, control_pattern
+from rolecall.template.runs import Origin, named
+from rolecall.template.tokens import common_prefix, control_finder
 from rolecall.template.trace import Span, Trace
-from rolecall.template.traced import Origin
 
 REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 """Keys under which messages carry reasoning, in the order in which transformers looks for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Piece:
     """Characters of the output that go the same way."""
 
@@ -34,6 +34,8 @@ class Piece:
     origin: Origin
     structural: bool
     """Written by the template itself: a literal, bos or eos, the label of a standard role."""
+    own: Part | None = None
+    """The part that its field is, or None for what no caller gave."""
     control: bool = False
     """Exactly one control token."""
     echo: bool = False
@@ -76,68 +78,76 @@ def lay_out(
         open_message: The final message, if it is left open.
         marked: Whether the template marks itself what is sampled, with ``{% generation %}``.
     """
-    pieces = [piece for piece in _pieces(trace, control) if until is None or piece.start < until]
-    if until is not None and pieces and pieces[-1].end > until:
-        pieces[-1] = replace(pieces[-1], end=until, control=False)
+    pieces = _pieces(trace, control)
+    if until is not None:
+        pieces = [piece for piece in pieces if piece.start < until]
+        if pieces and pieces[-1].end > until:
+            pieces[-1].end, pieces[-1].control = until, False
     if prompted and habits.prompt and trace.text.endswith(habits.prompt):
-        pieces = _split(pieces, len(trace.text) - len(habits.prompt))
-        body = [p for p in pieces if p.end <= len(trace.text) - len(habits.prompt)]
-        tail = [replace(p, part="header", turn=None) for p in pieces[len(body) :]]
+        begin = len(trace.text) - len(habits.prompt)
+        pieces = _split(pieces, begin)
+        body = [p for p in pieces if p.end <= begin]
+        tail = pieces[len(body) :]
+        for piece in tail:
+            piece.part, piece.turn = "header", None
     else:
         body, tail = pieces, list[Piece]()
-    body = _turns(body)
+    _turns(body)
     opened: int | None = None
     ends: dict[str, None] = {}
     if not tail and prompted:
         last = max((n for n, piece in enumerate(body) if piece.turn is not None), default=-1)
-        body, tail = body[: last + 1], [replace(p, part="header") for p in body[last + 1 :]]
+        body, tail = body[: last + 1], body[last + 1 :]
+        for piece in tail:
+            piece.part = "header"
     laid: list[Piece] = []
     seen: set[int] = set()
     for turn, group in _grouped(body):
         if turn is None:
-            laid += [_plain(piece) for piece in group]
+            _plain(group)
+            laid += group
             continue
-        done, speaks = _turn(
-            trace.text, group, turn, habits, of_model=turn in models, first=turn not in seen
-        )
+        of_model = turn in models
+        speaks = _turn(trace.text, group, turn, habits, of_model=of_model, first=turn not in seen)
         seen.add(turn)
+        laid += group
         if turn == open_message:
-            done = [replace(piece, sampled=False) for piece in done]
+            for piece in group:
+                piece.sampled = False
             opened = speaks
-        laid += done
-        ends |= {
-            trace.text[p.start : p.end]: None
-            for p in done
-            if p.control and p.part == "end" and turn in models
-        }
+        if of_model:
+            for p in group:
+                if p.control and p.part == "end":
+                    ends[trace.text[p.start : p.end]] = None
     laid += tail
     if marked:
-        laid = _marked(laid, open_message)
+        _mark(laid, open_message)
     segments, starts = _segments(trace.text, laid, opened)
     return Layout(
         segments, None if opened is None else starts, tuple(t for t in ends if t in habits.end)
     )
 
 
-def _marked(pieces: Iterable[Piece], open_message: int | None) -> list[Piece]:
-    """The pieces, those sampled that the template marks so."""
-    marked: list[Piece] = []
+def _mark(pieces: Iterable[Piece], open_message: int | None) -> None:
+    """Make those sampled that the template marks so."""
     speaking: int | None = None
     for piece in pieces:
         sampled = piece.origin.generated
         # An end token behind the loop over messages belongs to the last of them.
         turn = speaking if sampled and piece.turn is None else piece.turn
         speaking = turn if turn is not None else speaking
-        sampled = sampled and (open_message is None or turn != open_message)
-        marked.append(replace(piece, turn=turn, sampled=sampled))
-    return marked
+        piece.turn = turn
+        piece.sampled = sampled and (open_message is None or turn != open_message)
 
 
 def part_of(origin: Origin) -> Part | None:
     """The part that a caller's field is, or None for what no caller gave."""
     if origin.kind not in ("caller", "printed"):
         return None
-    root = re.match(r"\w*", origin.field)
+    field = origin.field
+    if field == "content" and origin.message is not None:
+        return "content"
+    root = _ROOT.match(field)
     name = root[0] if root else ""
     if name in ("role", "name"):
         return name
@@ -148,6 +158,9 @@ def part_of(origin: Origin) -> Part | None:
     if name == "tool_call_id":
         return "header"
     return "tool_calls" if name == "tool_calls" else "content"
+
+
+_ROOT = re.compile(r"\w*")
 
 
 def is_structural(trace: Trace, span: Span) -> bool:
@@ -163,27 +176,40 @@ def is_structural(trace: Trace, span: Span) -> bool:
 
 def _pieces(trace: Trace, control: Collection[str] | None) -> list[Piece]:
     """Spans cut at control tokens, which stand in runs of what the template wrote."""
-    pattern = control_pattern(control)
+    text = trace.text
+    tokens = control_finder(control)
     pieces: list[Piece] = []
     stretch: list[Piece] = []
+    written: set[tuple[Origin, int, int]] = set()
 
     def flush() -> None:
-        if not stretch:
-            return
-        found = pattern.finditer(trace.text, stretch[0].start, stretch[-1].end)
-        pieces.extend(_cut(stretch, [token.span() for token in found]))
+        begin = stretch[0].start
+        found = tokens(text[begin : stretch[-1].end])
+        pieces.extend(_cut(stretch, begin, found) if found else stretch)
         stretch.clear()
 
-    for span, echo in zip(trace.spans, _echoes(trace), strict=True):
-        piece = Piece(span.start, span.end, span.origin, is_structural(trace, span), echo=echo)
-        if piece.structural:
+    for span in trace.spans:
+        start, end, origin, at = span
+        if origin.kind in ("template", "token"):
             # A label that a client chose stands between what the template wrote; it is never
             # part of a control token, and neither side goes on behind it.
-            stretch.append(piece)
-        else:
+            stretch.append(Piece(start, end, origin, True))
+            continue
+        own = part_of(origin)
+        if own == "role" and is_structural(trace, span):
+            stretch.append(Piece(start, end, origin, True, own))
+            continue
+        if stretch:
             flush()
-            pieces.append(piece)
-    flush()
+        echo = False
+        if own == "tool_calls":
+            # Whether it repeats what was written of a call.
+            key = (origin, at, end - start)
+            echo = at >= 0 and key in written
+            written.add(key)
+        pieces.append(Piece(start, end, origin, False, own, False, echo))
+    if stretch:
+        flush()
     return pieces
 
 
@@ -196,24 +222,34 @@ def _split(pieces: list[Piece], at: int) -> list[Piece]:
     return pieces
 
 
-def _cut(pieces: Sequence[Piece], tokens: Sequence[tuple[int, int]]) -> Iterator[Piece]:
-    """The pieces, those of each control token made one; in one walk, as there may be thousands."""
-    bounds = [place for token in tokens for place in token]
+def _cut(pieces: Sequence[Piece], begin: int, tokens: Sequence[tuple[int, int]]) -> Iterator[Piece]:
+    """The pieces, those of each control token made one; in one walk, as there may be thousands.
+
+    Args:
+        pieces: What the template wrote, one behind the other.
+        begin: Where they begin.
+        tokens: Where control tokens stand, counted from there.
+    """
+    bounds = [begin + place for token in tokens for place in token]
     small: list[Piece] = []
     for piece in pieces:
+        end = piece.end
+        inside = bounds[bisect_right(bounds, piece.start) : bisect_left(bounds, end)]
+        if not inside:
+            small.append(piece)
+            continue
         at = piece.start
-        for bound in bounds[bisect_right(bounds, at) : bisect_left(bounds, piece.end)]:
+        for bound in (*inside, end):
             if bound > at:
-                small.append(replace(piece, start=at, end=bound))
+                small.append(Piece(at, bound, piece.origin, piece.structural, piece.own))
                 at = bound
-        small.append(replace(piece, start=at) if at > piece.start else piece)
     number = 0
     for start, end in tokens:
-        while small[number].start < start:
+        while small[number].start < begin + start:
             yield small[number]
             number += 1
         first = number
-        while number < len(small) and small[number].end <= end:
+        while number < len(small) and small[number].end <= begin + end:
             number += 1
         yield _token(small[first:number])
     yield from small[number:]
@@ -232,74 +268,65 @@ def _token(inside: Sequence[Piece]) -> Piece:
 
 def _says(piece: Piece) -> bool:
     """Whether this is what a message says."""
-    return part_of(piece.origin) in BODY_PARTS and not piece.echo
+    return piece.own in BODY_PARTS and not piece.echo
 
 
-def _echoes(trace: Trace) -> Iterator[bool]:
-    """Of each span, whether it repeats what was written of a call."""
-    seen: set[tuple[Origin, int, int]] = set()
-    for span in trace.spans:
-        key = (span.origin, span.at, span.end - span.start)
-        yield key in seen and span.at >= 0 and part_of(span.origin) == "tool_calls"
-        seen.add(key)
-
-
-def _turns(pieces: list[Piece]) -> list[Piece]:
+def _turns(pieces: list[Piece]) -> None:
     """Give every piece its turn.
 
     A piece without a message stands between two turns: up to the token that ends the first it is
     of that one, behind it of the next.
     """
-    found = [_with_turn(piece) for piece in pieces]
+    for piece in pieces:
+        piece.turn = None if piece.own == "tools" or piece.echo else piece.origin.message
     number = 0
     before: int | None = None
-    while number < len(found):
-        if not _is_free(found[number]):
-            before = before if found[number].turn is None else found[number].turn
+    while number < len(pieces):
+        piece = pieces[number]
+        if piece.turn is not None:
+            before = piece.turn
+            number += 1
+            continue
+        if not _is_free(piece):
             number += 1
             continue
         begin = number
-        while number < len(found) and _is_free(found[number]):
+        while number < len(pieces) and _is_free(pieces[number]):
             number += 1
-        after = next((p.turn for p in islice(found, number, None) if p.turn is not None), None)
-        speaking = begin > 0 and _says(found[begin - 1])
-        found[begin:number] = _shared(found[begin:number], before, after, speaking=speaking)
-        before = next((p.turn for p in reversed(found[begin:number]) if p.turn is not None), before)
-    return found
-
-
-def _with_turn(piece: Piece) -> Piece:
-    tools = part_of(piece.origin) == "tools"
-    return replace(piece, turn=None if tools or piece.echo else piece.origin.message)
+        after = next((p.turn for p in islice(pieces, number, None) if p.turn is not None), None)
+        speaking = begin > 0 and _says(pieces[begin - 1])
+        free = pieces[begin:number]
+        _share(free, before, after, speaking=speaking)
+        before = next((p.turn for p in reversed(free) if p.turn is not None), before)
 
 
 def _is_free(piece: Piece) -> bool:
-    return piece.turn is None and (piece.echo or part_of(piece.origin) is None)
+    return piece.turn is None and (piece.echo or piece.own is None)
 
 
-def _shared(
+def _share(
     pieces: list[Piece],
     before: int | None,
     after: int | None,
     *,
     speaking: bool,
-) -> list[Piece]:
+) -> None:
     """Divide pieces between the turn before them and the one behind them."""
-    controls = [n for n, piece in enumerate(pieces) if piece.control]
     if before is not None and before == after:
-        return [replace(piece, turn=before) for piece in pieces]
+        for piece in pieces:
+            piece.turn = before
+        return
     end = 0
     if before is not None and speaking:
-        end = controls[0] + 1 if controls else (len(pieces) if after is None else 0)
+        control = next((n for n, piece in enumerate(pieces) if piece.control), None)
+        end = control + 1 if control is not None else (len(pieces) if after is None else 0)
     begin = end
     if before is None:
         # What stands before the first message is no header of it if a turn ends there.
         marks = [n for n, p in enumerate(pieces) if p.origin.kind == "token"]
         begin = marks[-1] + 1 if marks else 0
-    return [
-        replace(piece, turn=before if n < end else after if n >= begin else None)
-        for n, piece in enumerate(pieces)
-    ]
+    for n, piece in enumerate(pieces):
+        piece.turn = before if n < end else after if n >= begin else None
 
 
 def _grouped(pieces: Sequence[Piece]) -> Iterable[tuple[int | None, list[Piece]]]:
@@ -314,56 +341,61 @@ def _grouped(pieces: Sequence[Piece]) -> Iterable[tuple[int | None, list[Piece]]
         yield group[-1].turn, group
 
 
-def _plain(piece: Piece) -> Piece:
-    return replace(piece, part=part_of(piece.origin) or "scaffold")
+def _plain(pieces: Iterable[Piece]) -> None:
+    for piece in pieces:
+        piece.part = piece.own or "scaffold"
 
 
 def _turn(
     text: str, pieces: list[Piece], turn: int, habits: Habits, *, of_model: bool, first: bool
-) -> tuple[list[Piece], int]:
-    """Give the pieces of a turn their parts; also where it begins to speak.
+) -> int:
+    """Give the pieces of a turn their parts; returns where it begins to speak.
 
     Args:
         text: The whole output.
-        pieces: Pieces of one turn that follow each other.
+        pieces: Pieces of one turn that follow each other; one of them may be cut in two.
         turn: Index of its message.
         habits: What the template writes around a model's turn.
         of_model: Whether a model authored it.
         first: Whether these are the first of its pieces.
     """
-
-    def saying() -> list[int]:
-        return [n for n, p in enumerate(pieces) if _says(p) and p.origin.message == turn]
-
-    says = saying()
-    if not says and not first:
-        return [_plain(piece) for piece in pieces], pieces[0].start
+    says = _saying(pieces, turn)
     start = pieces[0].start
+    if not says and not first:
+        _plain(pieces)
+        return start
     speaks = pieces[says[0]].start if says else pieces[-1].end
     if of_model:
-        labels = [p for p in pieces if part_of(p.origin) in ("role", "name") and p.end <= speaks]
+        labels = [p for p in pieces if p.own in ("role", "name") and p.end <= speaks]
         named = (labels[0].start - start, labels[-1].end - start) if labels else (0, 0)
         speaks = start + _header(text[start:speaks], named, habits)
-        pieces = _split(pieces, speaks)
-        says = saying()
+        if not any(piece.start == speaks for piece in pieces):
+            pieces[:] = _split(pieces, speaks)
+            says = _saying(pieces, turn)
     last = says[-1] if says else -1
     end = _end(text, pieces, says, habits, speaks) if of_model else _close(pieces, last)
-    laid: list[Piece] = []
     for number, piece in enumerate(pieces):
-        own = None if piece.echo else part_of(piece.origin)
-        part: Part
-        if own in BODY_PARTS or own in ("role", "name", "tools"):
-            part = own or "content"
+        own = None if piece.echo else piece.own
+        if own in _OWN:
+            piece.part = own or "content"
         elif piece.start < speaks:
-            part = "header"
+            piece.part = "header"
         elif number < last:
             following = next(n for n in says if n > number)
-            part = part_of(pieces[following].origin) or "content"
+            piece.part = pieces[following].own or "content"
         else:
-            part = "end" if number <= end else "scaffold"
-        sampled = of_model and piece.start >= speaks and number <= max(last, end)
-        laid.append(replace(piece, part=part, sampled=sampled))
-    return laid, speaks
+            piece.part = "end" if number <= end else "scaffold"
+        piece.sampled = of_model and piece.start >= speaks and (number <= last or number <= end)
+    return speaks
+
+
+_OWN = BODY_PARTS | {"role", "name", "tools"}
+"""Parts that stay what they are wherever they stand in a turn."""
+
+
+def _saying(pieces: Iterable[Piece], turn: int) -> list[int]:
+    """Which of the pieces say what the message says."""
+    return [n for n, p in enumerate(pieces) if _says(p) and p.origin.message == turn]
 
 
 def _close(pieces: list[Piece], last: int) -> int:
@@ -432,18 +464,26 @@ def _segments(
     text: str, pieces: Iterable[Piece], opened: int | None
 ) -> tuple[tuple[Segment, ...], int]:
     """Segments, runs of the same kind joined, and the first one at or behind a place."""
-    made: list[Segment] = []
+    made: list[tuple[str, bool, int | None, Part, bool]] = []
     first: int | None = None
+    before: Piece | None = None
     for piece in pieces:
-        segment = Segment(
-            text[piece.start : piece.end], piece.control, piece.turn, piece.part, piece.sampled
-        )
         at_opening = opened is not None and first is None and piece.start >= opened
         if at_opening:
             first = len(made)
-        last = made[-1] if made else None
-        if last is not None and not at_opening and not segment.control and last[1:] == segment[1:]:
-            made[-1] = last._replace(text=last.text + segment.text)
+        if (
+            before is not None
+            and not piece.control
+            and not before.control
+            and piece.turn == before.turn
+            and piece.part == before.part
+            and piece.sampled == before.sampled
+            and not at_opening
+        ):
+            joined = made[-1][0] + text[piece.start : piece.end]
+            made[-1] = (joined, False, piece.turn, piece.part, piece.sampled)
         else:
-            made.append(segment)
-    return tuple(made), len(made) if first is None else first
+            said = text[piece.start : piece.end]
+            made.append((said, piece.control, piece.turn, piece.part, piece.sampled))
+        before = piece
+    return named(Segment, made), len(made) if first is None else first

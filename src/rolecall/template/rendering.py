@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 from typing import cast as typing_cast
 
-from rolecall.conversation import Author, Cast, Conversation
+from rolecall.conversation import STANDARD_ROLES, Author, Cast, Conversation
 from rolecall.errors import ConversationError, InputError
 from rolecall.lost import Lost, enforce
 from rolecall.render import ANY, ModelChoice
 from rolecall.segment import Segment, Written
-from rolecall.template.given import Wire, read
+from rolecall.template.given import Given, Wire, read
+from rolecall.template.habits import Habits
 from rolecall.template.layout import REASONING_FIELDS, Layout, lay_out
 from rolecall.template.losses import losses
 from rolecall.template.trace import Span, Trace
@@ -24,32 +26,111 @@ if TYPE_CHECKING:
     from rolecall.template.template import Template
 
 
-@dataclass(frozen=True)
+class How(NamedTuple):
+    """What a rendering is laid out by."""
+
+    given: Given
+    control: frozenset[str] | None
+    """The control tokens, or None where they are not known."""
+    prompted: bool
+    """Whether a turn of the model's was asked for at the end."""
+    until: int | None
+    """Where the output is cut, or None for all of it."""
+    open_message: int | None
+    """The final message, if it is left open."""
+
+    def habits(self, template: Template) -> Habits:
+        """What the template writes around a model's turn, under these tools and options."""
+        return template.habits(self.control, tools=self.given.tools, options=self.given.options)
+
+
+@dataclass(frozen=True, eq=False)
 class TemplateRendering:
-    """A conversation as a template writes it."""
+    """A conversation as a template writes it.
+
+    What was lost is known at once. Segments are laid out when they are asked for, as a tokenizer
+    with control tokens of its own lays them out anew.
+    """
 
     template: Template
-    conversation: Conversation
-    """What was rendered: the messages with what masks ask of them."""
     authors: tuple[Author, ...]
     """Author of each message."""
     trace: Trace
     """The template's whole output, with the origin of every character."""
-    segments: tuple[Segment, ...]
-    """The text in runs of one origin, in order; joined they are `text`."""
     lost: tuple[Lost, ...]
     """What of the messages is not in the output."""
-    stop: tuple[str, ...]
-    """What ends the next turn of the model: its end tokens."""
-    opened: int | None = None
-    """Of a final message that is left open: its first segment behind the header."""
-    how: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
-    """How `lay_out` was asked, to be asked again with a tokenizer's own control tokens."""
+    how: How = field(repr=False)
+    """How `lay_out` is asked."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TemplateRendering):
+            return NotImplemented
+        return (
+            self.template == other.template
+            and self.trace == other.trace
+            and self.authors == other.authors
+            and self.lost == other.lost
+            and self.conversation == other.conversation
+            and self.segments == other.segments
+            and self.stop == other.stop
+            and self.opened == other.opened
+        )
+
+    __hash__ = None  # type: ignore[assignment]  (what was given can be changed)
+
+    @property
+    def conversation(self) -> Conversation:
+        """What was rendered: the messages with what masks ask of them."""
+        return self._said
+
+    @cached_property
+    def _said(self) -> Conversation:
+        return _conversation(self.how.given)
+
+    @cached_property
+    def _layout(self) -> tuple[Layout, Habits]:
+        habits = self.how.habits(self.template)
+        layout = lay_out(
+            self.trace,
+            self.how.control,
+            models=frozenset(n for n, author in enumerate(self.authors) if author == "model"),
+            habits=habits,
+            prompted=self.how.prompted,
+            until=self.how.until,
+            open_message=self.how.open_message,
+            marked=self.template.marks_generation,
+        )
+        return layout, habits
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The text in runs of one origin, in order; joined they are `text`."""
+        return self._layout[0].segments
+
+    @property
+    def opened(self) -> int | None:
+        """Of a final message that is left open: its first segment behind the header."""
+        return self._layout[0].opened
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """What ends the next turn of the model: its end tokens."""
+        return self._stop
+
+    @cached_property
+    def _stop(self) -> tuple[str, ...]:
+        template = self.template
+        if self.how.control != template.control:
+            # Under the control tokens that are known without a tokenizer.
+            return replace(self, how=self.how._replace(control=template.control)).stop
+        layout, habits = self._layout
+        ends = dict.fromkeys((*layout.ends, *sorted(habits.end), *template.source.eos))
+        return tuple(ends)
 
     @property
     def text(self) -> str:
         """The prompt as one string, for people; ids come from `encode`, not from this text."""
-        return "".join(segment.text for segment in self.segments)
+        return self.trace.text[: self.how.until]
 
     @property
     def writer(self) -> Written:
@@ -59,9 +140,7 @@ class TemplateRendering:
 
     def with_control(self, control: frozenset[str]) -> TemplateRendering:
         """The same rendering under a vocabulary whose control tokens are these."""
-        habits = self.template.habits(control, **self.how["habits"])
-        layout = lay_out(self.trace, control, habits=habits, **self.how["layout"])
-        return replace(self, segments=layout.segments, opened=layout.opened)
+        return replace(self, how=self.how._replace(control=control))
 
     def encode(self, tokenizer: object) -> Encoding:
         """Encode the segments to token ids with the origin of every token.
@@ -97,8 +176,7 @@ def render(
     """Render a conversation; see `Template.render`."""
     given = read(messages, tools=tools, documents=documents, cast=cast, options=options)
     wire, options = given.messages, given.options
-    conversation = _conversation(wire, given.tools, given.cast, options)
-    authors = conversation.authors({})
+    authors = _authors(given)
     opening = _opening(speaker, given.cast)
     if continue_final_message and (add_generation_prompt or opening is not None):
         raise InputError(
@@ -107,11 +185,13 @@ def render(
         )
     shown = [_as_transformers(message) for message in wire]
     asked: dict[str, Any] = {"tools": given.tools, "documents": given.documents}
-    until: int | None = None
     prompted = add_generation_prompt or opening is not None
-    settings: dict[str, Any] = {"tools": given.tools, "options": options}
-    habits = template.habits(template.control, **settings)
-    if opening is not None and (opening != {"role": "assistant"} or not habits.prompt):
+    last = len(wire) - 1 if continue_final_message else None
+    how = How(given, template.control, prompted, None, last)
+    until: int | None = None
+    if opening is not None and (
+        opening != {"role": "assistant"} or not how.habits(template).prompt
+    ):
         trace = template.trace([*shown, {**opening, "content": MARK}], **asked, **options)
         until = _start(trace, len(shown), opening)
         trace = _without(trace, len(shown))
@@ -120,51 +200,45 @@ def render(
         trace, until = _left_open(template, shown, str(key), asked, options)
     else:
         trace = template.trace(shown, **asked, **options, add_generation_prompt=prompted)
-    last = len(wire) - 1 if continue_final_message else None
-    how: dict[str, Any] = {
-        "habits": settings,
-        "layout": {
-            "models": frozenset(n for n, author in enumerate(authors) if author == "model"),
-            "prompted": prompted,
-            "until": until,
-            "open_message": last,
-            "marked": template.marks_generation,
-        },
-    }
-    layout: Layout = lay_out(trace, template.control, habits=habits, **how["layout"])
     found = losses(template.name, trace, wire, authors, given.tools, until=until)
     if opening is not None and "name" in opening and not _named(trace, until):
         detail = (
             f"{template.name} writes no speaker names: {opening['name']!r} is not in the header"
         )
         found.append(Lost("warning", "name-dropped", None, "speaker", detail))
-    if prompted and until is None and not habits.prompt:
+    if prompted and until is None and not how.habits(template).prompt:
         detail = f"{template.name} writes no generation prompt; the model's turn is not opened"
         found.append(Lost("note", "unprompted", None, "add_generation_prompt", detail))
-    enforce(tuple(found), strict)
-    stop = dict.fromkeys((*layout.ends, *sorted(habits.end), *template.source.eos))
-    return TemplateRendering(
-        template,
-        conversation,
-        authors,
-        trace,
-        layout.segments,
-        tuple(found),
-        tuple(stop),
-        layout.opened,
-        how,
-    )
+    lost = tuple(found)
+    enforce(lost, strict)
+    return TemplateRendering(template, authors, trace, lost, how._replace(until=until))
 
 
 # What is given.
 
 
-def _conversation(
-    wire: list[Wire],
-    tools: Sequence[Mapping[str, Any]] | None,
-    given: Cast,
-    options: Mapping[str, Any],
-) -> Conversation:
+def _authors(given: Given) -> tuple[Author, ...]:
+    """The author of each message.
+
+    Raises:
+        ConversationError: If a message has no role, or something else that masks ask of it.
+    """
+    found: list[Author] = []
+    for message in given.messages:
+        role, name = message.get("role"), message.get("name")
+        author = STANDARD_ROLES.get(role) if type(role) is str else None
+        if author is None or message.get("weight") is not None:
+            break
+        if name is not None and not (type(name) is str and name.isascii()):
+            break
+        # No cast gives a standard role to another author than its own.
+        found.append(author)
+    else:
+        return tuple(found)
+    return _conversation(given).authors({})
+
+
+def _conversation(given: Given) -> Conversation:
     """The messages as masks see them: who speaks, what is said, with what weight."""
     checked = Conversation.read(
         [
@@ -172,9 +246,9 @@ def _conversation(
                 **{key: message.get(key) for key in ("role", "name", "weight") if key in message},
                 "content": "",
             }
-            for message in wire
+            for message in given.messages
         ],
-        cast=given,
+        cast=given.cast,
     )
     messages = tuple(
         replace(
@@ -182,10 +256,10 @@ def _conversation(
             content=_content(whole.get("content")),
             tool_call_id=_text(whole.get("tool_call_id")),
         )
-        for message, whole in zip(checked.messages, wire, strict=True)
+        for message, whole in zip(checked.messages, given.messages, strict=True)
     )
-    given_tools = None if tools is None else tuple(tools)
-    return Conversation(messages, given_tools, checked.cast, dict(options))
+    tools = None if given.tools is None else tuple(given.tools)
+    return Conversation(messages, tools, checked.cast, dict(given.options))
 
 
 def _content(value: object) -> Any:
