@@ -13,13 +13,15 @@ from typing import Any, cast
 
 from rolecall.errors import InputError, TokenizerError
 from rolecall.gguf import MAGIC, in_folder
-from rolecall.tokenizers.base import RunStart, Span, Tokenizer
+from rolecall.tokenizers.base import ControlFree, RunStart, Span, Tokenizer
+from rolecall.tokenizers.fast import Flat
 from rolecall.tokenizers.gguf import read_tokenizer
 from rolecall.tokenizers.huggingface import HuggingFaceTokenizer
 from rolecall.tokenizers.sentencepiece import SentencePieceTokenizer
 from rolecall.tokenizers.tekken import TekkenTokenizer
 
 __all__ = [
+    "Flat",
     "HuggingFaceTokenizer",
     "RunStart",
     "SentencePieceTokenizer",
@@ -46,8 +48,9 @@ def tokenizer(source: object) -> Tokenizer:
         path = _find(Path(source))
         stat = path.stat()
         return _from_file(path, stat.st_mtime_ns, stat.st_size)
-    if isinstance(source, Tokenizer):
-        return source
+    # The protocol is asked for last, since it looks at every member.
+    if isinstance(source, (ControlFree, Tokenizer)):
+        return cast("Tokenizer", source)
     engine = getattr(source, "backend_tokenizer", source)
     to_str = getattr(engine, "to_str", None)
     if callable(to_str):

@@ -6,9 +6,14 @@ import enum
 import importlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+
 from rolecall.errors import TokenizerError
+from rolecall.tokenizers.fast import Flat, join
 
 Span = tuple[int, int]
 """First character of a token and the one after its last, in the text that was encoded."""
@@ -55,6 +60,50 @@ class Tokenizer(Protocol):
         self, runs: Sequence[tuple[str, RunStart]], control: frozenset[str]
     ) -> list[tuple[list[int], list[Span]]]:
         """Encode runs of plain text; neither own control tokens nor those in `control` match."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """The package whose ids are given out, which is as exact as the reference."""
+        ...
+
+    @property
+    def engine_note(self) -> str:
+        """Why a faster one is not used, or nothing."""
+        ...
+
+    def encode_flat(
+        self,
+        texts: Sequence[str],
+        start: RunStart,
+        control: frozenset[str],
+        *,
+        parallel: bool = True,
+    ) -> Flat:
+        """Encode runs of plain text that begin alike, in bulk: the ids of `encode_runs`.
+
+        Args:
+            texts: The runs.
+            start: What stands before each of them.
+            control: Added tokens that are structure, even if they count as text elsewhere.
+            parallel: Whether the engine may use its threads.
+        """
+        ...
+
+    @property
+    def widths(self) -> npt.NDArray[np.int32]:
+        """By id, how many UTF-8 bytes it spells inside a run; -1 where that cannot be counted on.
+
+        For texts that are not among `odd_texts`, the widths of the ids of a run add up to the bytes
+        of its text, and one more where `adds_space`, or the vocabulary does not know some of it.
+        """
+        ...
+
+    def odd_texts(self, texts: Sequence[str], start: RunStart) -> Sequence[int]:
+        """The indices of runs of which `losses` may have something to say, or a few more.
+
+        Of all others it has nothing to say, whatever their ids, unless the widths do not add up.
+        """
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -157,6 +206,16 @@ class ControlFree:
 
     control: Mapping[str, int]
     control_ids: frozenset[int]
+    engine_note: str = ""
+
+    @property
+    def widths(self) -> npt.NDArray[np.int32]:
+        """By id, how many bytes it spells; see `Tokenizer.widths`."""
+        return self._widths
+
+    @cached_property
+    def _widths(self) -> npt.NDArray[np.int32]:
+        raise NotImplementedError
 
     def control_id(self, token: str) -> int | None:
         """The id of a control token, or None."""
@@ -179,6 +238,39 @@ class ControlFree:
     ) -> list[tuple[list[int], list[Span]]]:
         """Encode with the engine, control tokens switched off as far as the engine can."""
         raise NotImplementedError
+
+    def flat(
+        self, texts: Sequence[str], start: RunStart, control: frozenset[str], *, parallel: bool
+    ) -> Flat:
+        """The ids of `encode_plain`, in bulk."""
+        return join([ids for ids, _ in self.encode_plain([(t, start) for t in texts], control)])
+
+    def encode_flat(
+        self,
+        texts: Sequence[str],
+        start: RunStart,
+        control: frozenset[str],
+        *,
+        parallel: bool = True,
+    ) -> Flat:
+        """Encode runs in bulk; see `Tokenizer.encode_flat`."""
+        found = self.flat(texts, start, control, parallel=parallel)
+        forbidden = self._is_control[found.ids]
+        if not forbidden.any():
+            return found
+        bounds = found.offsets.tolist()
+        parts: list[Any] = [found.ids[bounds[i] : bounds[i + 1]] for i in range(len(texts))]
+        hit = np.searchsorted(found.offsets, np.flatnonzero(forbidden), side="right") - 1
+        for index in map(int, np.unique(hit)):
+            parts[index] = self.encode_runs([(texts[index], start)], control)[0][0]
+        return join(parts)
+
+    @cached_property
+    def _is_control(self) -> npt.NDArray[np.bool_]:
+        """By id, whether it must not come out of text."""
+        found = np.zeros(max(len(self.widths), *self.control_ids, 0) + 1, np.bool_)
+        found[[*self.control_ids]] = True
+        return found
 
     def encode_runs(
         self, runs: Sequence[tuple[str, RunStart]], control: frozenset[str]
@@ -221,23 +313,21 @@ class ControlFree:
         return ids, spans
 
 
-def spans_of(text: str, widths: Sequence[int], name: str) -> list[Span]:
+def spans_of(text: str, widths: npt.NDArray[np.integer[Any]], name: str) -> list[Span]:
     """Character spans of tokens from how many bytes of the text each of them spells.
 
     Raises:
         TokenizerError: If the tokens do not spell the text byte for byte.
     """
-    if sum(widths) != len(text.encode()):
+    ends = np.cumsum(widths, dtype=np.int64)
+    begins = ends - widths
+    data = text.encode()
+    if (int(ends[-1]) if len(ends) else 0) != len(data):
         raise TokenizerError(f"{name} rewrites the text before encoding it; it cannot be traced")
-    if text.isascii():
-        at = 0
-        return [(at, at := at + width) for width in widths]
-    starts: list[int] = []
-    for index, character in enumerate(text):
-        starts.extend([index] * len(character.encode()))
-    spans: list[Span] = []
-    at = 0
-    for width in widths:
-        spans.append((starts[at], starts[at + width - 1] + 1) if width else (0, 0))
-        at += width
-    return spans
+    if len(data) != len(text):
+        # The character of each byte: bytes that go on with one begin with the bits 10.
+        of = np.cumsum((np.frombuffer(data, np.uint8) & 0xC0) != 0x80) - 1
+        spelled = widths > 0
+        begins = np.where(spelled, of[np.minimum(begins, len(data) - 1)], 0)
+        ends = np.where(spelled, of[ends - 1] + 1, 0)
+    return [*zip(begins.tolist(), ends.tolist(), strict=True)]

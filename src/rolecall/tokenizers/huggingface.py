@@ -1,4 +1,4 @@
-"""``tokenizer.json`` files, run by the ``tokenizers`` package."""
+"""``tokenizer.json`` files, run by a fast engine and by the ``tokenizers`` package."""
 
 from __future__ import annotations
 
@@ -8,14 +8,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
+
 from rolecall.errors import TokenizerError
-from rolecall.tokenizers.base import REPLACEMENT, ControlFree, RunStart, Span, is_text_token
+from rolecall.tokenizers.base import (
+    REPLACEMENT,
+    ControlFree,
+    RunStart,
+    Span,
+    is_text_token,
+    spans_of,
+)
+from rolecall.tokenizers.fast import Engine, Flat, join, load
+from rolecall.tokenizers.unicode import is_normalized
 
 MARK = "\u2581"
 """What SentencePiece and what follows it write for a space."""
 
 UNICODE_FORMS = frozenset(("NFC", "NFD", "NFKC", "NFKD"))
 """Normalizers that change no ASCII text."""
+
+REFERENCE = "tokenizers"
+"""The package whose ids are right by definition."""
 
 _BYTE_PIECE = re.compile("<0x([0-9A-Fa-f]{2})>")
 
@@ -39,11 +54,13 @@ class HuggingFaceTokenizer(ControlFree):
             added = cast("list[dict[str, Any]]", self._data["added_tokens"])
             self._tokens = {str(token["content"]): token for token in added}
             self._added = {int(token["id"]): str(token["content"]) for token in added}
-            self._full = _engine(self._data)
-            # Asked without the added tokens, whose ids are those of the file.
-            self._pieces = self._full.model
+            pieces = self._data["model"]["vocab"]
+            self._ids: dict[str, int] = (
+                pieces
+                if isinstance(pieces, dict)
+                else {piece: number for number, (piece, _) in enumerate(pieces)}
+            )
         except Exception as error:
-            # The engine reports a bad file with bare exceptions of several kinds.
             raise TokenizerError(f"{name} is no tokenizer.json: {error}") from None
         every = frozenset(self._tokens)
         self._text_tokens = frozenset(
@@ -58,8 +75,12 @@ class HuggingFaceTokenizer(ControlFree):
         }
         self.control_ids = frozenset(self.control.values())
         self._plain: dict[tuple[RunStart, frozenset[str]], Any] = {}
+        self._fast: dict[tuple[RunStart, frozenset[str]], Engine | None] = {}
         self._spelled: dict[int, bytes] = {}
         self._adds: dict[tuple[RunStart, bool], bool] = {}
+        if self._fast_for(RunStart.SECTION, frozenset()) is None:
+            # So that a bad file is told of here.
+            self._engine_for(RunStart.SECTION, frozenset())
 
     def control_id(self, token: str) -> int | None:
         """The id of an added token, or None."""
@@ -74,6 +95,12 @@ class HuggingFaceTokenizer(ControlFree):
         """Whether the token is flagged ``rstrip``."""
         return bool(self._tokens[token]["rstrip"]) if token in self._tokens else False
 
+    @property
+    def engine(self) -> str:
+        """The package whose ids are given out; see `Tokenizer.engine`."""
+        fast = self._fast_for(RunStart.SECTION, frozenset())
+        return REFERENCE if fast is None else fast.name
+
     def encode_plain(
         self, runs: Sequence[tuple[str, RunStart]], control: frozenset[str]
     ) -> list[tuple[list[int], list[Span]]]:
@@ -84,13 +111,151 @@ class HuggingFaceTokenizer(ControlFree):
             chosen = [index for index, run in enumerate(runs) if run[1] is start]
             if not chosen:
                 continue
-            engine = self._engine_for(start, structure)
-            batch = engine.encode_batch(
-                [runs[index][0] for index in chosen], add_special_tokens=False
+            texts = [runs[index][0] for index in chosen]
+            for index, encoded in zip(chosen, self._traced(texts, start, structure), strict=True):
+                result[index] = encoded
+        return result
+
+    def _traced(
+        self, texts: list[str], start: RunStart, structure: frozenset[str]
+    ) -> list[tuple[list[int], list[Span]]]:
+        """Ids and spans; of texts that the widths do not tell the spans of, by the reference."""
+        result: list[tuple[list[int], list[Span]]] = [([], [])] * len(texts)
+        fast = self._fast_for(start, structure)
+        odd = [*(range(len(texts)) if fast is None else self.odd_texts(texts, start))]
+        if fast is not None and len(odd) < len(texts):
+            found = self._encode_fast(fast, texts, start, structure, parallel=True)
+            widths = self.widths[found.ids]
+            bounds = found.offsets.tolist()
+            skipped = {*odd}
+            prefix = int(self.adds_space(start))
+            for index, text in enumerate(texts):
+                if index in skipped or not text:
+                    continue
+                own = slice(bounds[index], bounds[index + 1])
+                spans = self._spans(text, widths[own], prefix)
+                if spans is None:
+                    odd.append(index)
+                else:
+                    result[index] = (found.ids[own].tolist(), spans)
+        if odd:
+            batch = self._engine_for(start, structure).encode_batch(
+                [texts[index] for index in odd], add_special_tokens=False
             )
-            for index, encoded in zip(chosen, batch, strict=True):
+            for index, encoded in zip(odd, batch, strict=True):
                 result[index] = (encoded.ids, encoded.offsets)
         return result
+
+    def _spans(self, text: str, widths: npt.NDArray[np.int32], prefix: int) -> list[Span] | None:
+        """The spans of tokens of these widths; None where they do not add up to the text."""
+        if (widths < 0).any() or int(widths.sum()) != len(text.encode()) + prefix:
+            return None
+        if not prefix:
+            return spans_of(text, widths, self.name)
+        spans = spans_of(" " + text, widths, self.name)
+        # What is put in front belongs to the first character.
+        return [(max(first - 1, 0), max(end - 1, 1)) for first, end in spans]
+
+    def flat(
+        self, texts: Sequence[str], start: RunStart, control: frozenset[str], *, parallel: bool
+    ) -> Flat:
+        """The ids of `encode_plain`, in bulk."""
+        structure = self._text_tokens & control
+        fast = self._fast_for(start, structure)
+        if fast is None:
+            return self._encode_reference(texts, start, structure)
+        return self._encode_fast(fast, texts, start, structure, parallel=parallel)
+
+    def _encode_fast(
+        self,
+        fast: Engine,
+        texts: Sequence[str],
+        start: RunStart,
+        structure: frozenset[str],
+        *,
+        parallel: bool,
+    ) -> Flat:
+        """Encode with a fast engine; what it stumbles over, with the reference."""
+        try:
+            return fast.encode(texts, parallel=parallel)
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+                raise
+            if len(texts) == 1:
+                return self._encode_reference(texts, start, structure)
+        return join(
+            [
+                self._encode_fast(fast, [text], start, structure, parallel=False).ids
+                for text in texts
+            ]
+        )
+
+    def _encode_reference(
+        self, texts: Sequence[str], start: RunStart, structure: frozenset[str]
+    ) -> Flat:
+        engine = self._engine_for(start, structure)
+        batch = engine.encode_batch_fast(list(texts), add_special_tokens=False)
+        return join([encoded.ids for encoded in batch])
+
+    def odd_texts(self, texts: Sequence[str], start: RunStart) -> Sequence[int]:
+        """Texts that the vocabulary may not round-trip; see `Tokenizer.odd_texts`."""
+        if not self._spells_out:
+            return range(len(texts))
+        # Nearly always all are plain, which is seen at once.
+        if self._is_plain("\n".join(texts)) and not (
+            start in self._hides_space and any(text.startswith(" ") for text in texts)
+        ):
+            return ()
+        return [
+            index
+            for index, text in enumerate(texts)
+            if not self._is_plain(text) or (text.startswith(" ") and start in self._hides_space)
+        ]
+
+    def _is_plain(self, text: str) -> bool:
+        if self._writes_spaces_as_marks and MARK in text:
+            return False
+        return all(is_normalized(form, text) for form in self._forms)
+
+    @cached_property
+    def _forms(self) -> tuple[str, ...]:
+        """The Unicode normal forms that the normalizer brings text into."""
+        return tuple(kind for kind in _kinds(self._data.get("normalizer")) if kind in UNICODE_FORMS)
+
+    @cached_property
+    def _spells_out(self) -> bool:
+        """Whether the ids of ordinary text spell it, byte for byte."""
+        if self._changes_ascii or self._bytes_of is None or self._splits_words:
+            return False
+        if self._joins_words or self._unspelled is not None:
+            return False
+        return not any(
+            self.adds_space(start, behind=int(self._tokens[token]["id"]))
+            for token in self._text_tokens
+            for start in RunStart
+        )
+
+    @cached_property
+    def _widths(self) -> npt.NDArray[np.int32]:
+        size = max(max(self._ids.values(), default=-1), max(self._added, default=-1)) + 1
+        found = np.full(size, -1, np.int32)
+        numbers = np.fromiter(self._ids.values(), np.int64, len(self._ids))
+        found[numbers] = self._piece_widths
+        for number in self._added:
+            found[number] = len(self.token_bytes(number) or b"")
+        if self._unknown is not None:
+            found[self._unknown] = -1
+        found[[*self.control_ids, *self._rewritten]] = -1
+        return found
+
+    @property
+    def _piece_widths(self) -> npt.NDArray[np.int32] | list[int]:
+        """What each piece spells, in the order of the vocabulary."""
+        if self._bytes_of is None:
+            return [-1] * len(self._ids)
+        if self._bytes_of is _of_byte_alphabet and _ALPHABET.issuperset("".join(self._ids)):
+            return [*map(len, self._ids)]
+        return [len(self._bytes_of(piece)) for piece in self._ids]
 
     def encode_parsed(self, text: str, *, special: bool = False) -> list[int]:
         """Encode a whole prompt as transformers does: what spells a control token becomes one.
@@ -101,25 +266,62 @@ class HuggingFaceTokenizer(ControlFree):
             text: The prompt.
             special: Add the tokens that the tokenizer itself puts around a text.
         """
-        self._full.no_truncation()
         return list(self._full.encode(text, add_special_tokens=special).ids)
 
+    @cached_property
+    def _full(self) -> Any:
+        """The reference engine with all that the file says, but for truncation."""
+        try:
+            full = _engine(self._data)
+        except Exception as error:
+            # The engine reports a bad file with bare exceptions of several kinds.
+            raise TokenizerError(f"{self.name} is no tokenizer.json: {error}") from None
+        full.no_truncation()
+        return full
+
+    def _fast_for(self, start: RunStart, structure: frozenset[str]) -> Engine | None:
+        """A fast engine, or None where none is sure to give the ids of the reference."""
+        key = (self._like(start), structure)
+        if key not in self._fast:
+            self._fast[key], self.engine_note = load(self._runs_data(*key))
+        return self._fast[key]
+
     def _engine_for(self, start: RunStart, structure: frozenset[str]) -> Any:
-        key = (start, structure)
+        """The reference engine for runs."""
+        key = (self._like(start), structure)
         if key not in self._plain:
-            kept = self._text_tokens - structure
-            data = _without_prefix(self._data, start)
-            data["added_tokens"] = [t for t in data["added_tokens"] if t["content"] in kept]
-            data["post_processor"] = None
-            data["truncation"] = data["padding"] = None
-            if kept and isinstance(data["model"]["vocab"], dict):
-                # The engine numbers added tokens that are no pieces by itself, one after the other,
-                # and here some before them were left out.
-                pieces = cast("dict[str, int]", data["model"]["vocab"])
-                numbers = {token: int(self._tokens[token]["id"]) for token in kept}
-                data["model"] = {**data["model"], "vocab": {**pieces, **numbers}}
-            self._plain[key] = _engine(data)
+            try:
+                self._plain[key] = _engine(self._runs_data(*key))
+            except Exception as error:
+                raise TokenizerError(f"{self.name} is no tokenizer.json: {error}") from None
         return self._plain[key]
+
+    def _like(self, start: RunStart) -> RunStart:
+        """The first of the beginnings that are alike to this tokenizer."""
+        return next(s for s in RunStart if self._starts[s] == self._starts[start])
+
+    @cached_property
+    def _starts(self) -> dict[RunStart, tuple[Any, Any]]:
+        """What goes before the model, by what stands before a run."""
+        found: dict[RunStart, tuple[Any, Any]] = {}
+        for start in RunStart:
+            data = _without_prefix(self._data, start)
+            found[start] = (data.get("normalizer"), data.get("pre_tokenizer"))
+        return found
+
+    def _runs_data(self, start: RunStart, structure: frozenset[str]) -> dict[str, Any]:
+        """The tokenizer without its added tokens, but for those that are text."""
+        kept = self._text_tokens - structure
+        data = _without_prefix(self._data, start)
+        data["added_tokens"] = [t for t in data["added_tokens"] if t["content"] in kept]
+        data["post_processor"] = None
+        data["truncation"] = data["padding"] = None
+        if kept and isinstance(data["model"]["vocab"], dict):
+            # The engine numbers added tokens that are no pieces by itself, one after the other,
+            # and here some before them were left out.
+            numbers = {token: int(self._tokens[token]["id"]) for token in kept}
+            data["model"] = {**data["model"], "vocab": {**self._ids, **numbers}}
+        return data
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, control tokens included."""
@@ -141,8 +343,7 @@ class HuggingFaceTokenizer(ControlFree):
             if token not in self.control_ids and self._writes_spaces_as_marks:
                 added = added.replace(MARK, " ")
             return added.encode()
-        # The engine takes no other numbers.
-        piece = self._pieces.id_to_token(token) if 0 <= token < 2**32 else None
+        piece = self._piece_of.get(token)
         if piece is None:
             return None
         if token == self._unknown:
@@ -152,11 +353,16 @@ class HuggingFaceTokenizer(ControlFree):
         return self._bytes_of(piece)
 
     @cached_property
+    def _piece_of(self) -> dict[int, str]:
+        """The pieces of the vocabulary by id, without the added tokens."""
+        return {number: piece for piece, number in self._ids.items()}
+
+    @cached_property
     def _unknown(self) -> int | None:
         """The id written for characters that the vocabulary cannot spell."""
         model = self._data["model"]
         if model.get("unk_token"):
-            return self._pieces.token_to_id(model["unk_token"])
+            return self._ids.get(model["unk_token"])
         return model.get("unk_id")
 
     @cached_property
@@ -233,14 +439,14 @@ class HuggingFaceTokenizer(ControlFree):
 
         A normalizer that puts a space in front of all it is given puts one in front of these too.
         """
-        normalizer = self._full.normalizer
+        found = [token for token in self._text_tokens if self._tokens[token]["normalized"]]
+        normalizer = _stub(self._data).normalizer if found else None
         if normalizer is None:
             return {}
         return {
             int(self._tokens[token]["id"]): token
-            for token in self._text_tokens
-            if self._tokens[token]["normalized"]
-            and normalizer.normalize_str(token).replace(MARK, " ") != token.replace(MARK, " ")
+            for token in found
+            if normalizer.normalize_str(token).replace(MARK, " ") != token.replace(MARK, " ")
         }
 
     @cached_property
@@ -322,7 +528,7 @@ class HuggingFaceTokenizer(ControlFree):
         if self._rewritten and not self._rewritten.keys().isdisjoint(ids):
             found.append(f"{self.name} takes a space before an added token for a part of it")
         if self._unknown is not None and self._unknown in ids:
-            unknown = self._pieces.id_to_token(self._unknown)
+            unknown = self._piece_of[self._unknown]
             found.append(f"{self.name} writes {unknown} for characters it does not know")
         return found
 
@@ -381,6 +587,9 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 BYTE_ALPHABET = _byte_alphabet()
+
+
+_ALPHABET = frozenset(BYTE_ALPHABET)
 
 
 def _of_byte_alphabet(piece: str) -> bytes:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
+
 from rolecall.errors import TokenizerError
 from rolecall.tokenizers.base import (
     REPLACEMENT,
@@ -60,10 +63,33 @@ class SentencePieceTokenizer(ControlFree):
             for index, piece in enumerate(self._pieces)
             if piece in self.control or piece in user_defined
         }
-        self._widths = [
-            1 if self._plain.is_byte(index) else len(piece.replace("\u2581", " ").encode())
-            for index, piece in enumerate(self._pieces)
-        ]
+
+    engine = "sentencepiece"
+
+    @cached_property
+    def _widths(self) -> npt.NDArray[np.int32]:
+        found = self._traced.copy()
+        found[[*self.control_ids]] = -1
+        if self._plain.unk_id() >= 0:
+            found[self._plain.unk_id()] = -1
+        return found
+
+    @cached_property
+    def _traced(self) -> npt.NDArray[np.int32]:
+        """How many bytes each id is taken for where tokens are traced to their characters."""
+        return np.array(
+            [
+                1 if self._plain.is_byte(index) else len(piece.replace("\u2581", " ").encode())
+                for index, piece in enumerate(self._pieces)
+            ],
+            np.int32,
+        )
+
+    def odd_texts(self, texts: Sequence[str], start: RunStart) -> Sequence[int]:
+        """Those that have the character that SentencePiece writes spaces with."""
+        if "\u2581" not in "".join(texts):
+            return ()
+        return [index for index, text in enumerate(texts) if "\u2581" in text]
 
     def encode_plain(
         self, runs: Sequence[tuple[str, RunStart]], control: frozenset[str]
@@ -82,7 +108,7 @@ class SentencePieceTokenizer(ControlFree):
         return result
 
     def _spans(self, text: str, ids: list[int]) -> list[Span]:
-        return spans_of(text, [self._widths[token] for token in ids], self.name)
+        return spans_of(text, self._traced[ids], self.name)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, control pieces by name, spaces as they stand."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from rolecall.errors import TokenizerError
 from rolecall.tokenizers.base import ControlFree, RunStart, Span, need, spans_of
@@ -53,6 +57,16 @@ class TekkenTokenizer(ControlFree):
                 control.setdefault(self._names[rank], rank)
         self.control = control
 
+    engine = "tiktoken"
+
+    @cached_property
+    def _widths(self) -> npt.NDArray[np.int32]:
+        return np.array([*[-1] * self._specials, *map(len, self._bytes)], np.int32)
+
+    def odd_texts(self, texts: Sequence[str], start: RunStart) -> Sequence[int]:
+        """None: every byte has a token."""
+        return ()
+
     def encode_plain(
         self, runs: Sequence[tuple[str, RunStart]], control: frozenset[str]
     ) -> list[tuple[list[int], list[Span]]]:
@@ -60,8 +74,8 @@ class TekkenTokenizer(ControlFree):
         result: list[tuple[list[int], list[Span]]] = []
         for text, _ in runs:
             ranks = self._ranks(text)
-            spans = spans_of(text, [len(self._bytes[rank]) for rank in ranks], self.name)
-            result.append(([rank + self._specials for rank in ranks], spans))
+            ids = [rank + self._specials for rank in ranks]
+            result.append((ids, spans_of(text, self.widths[ids], self.name)))
         return result
 
     def _ranks(self, text: str) -> list[int]:
