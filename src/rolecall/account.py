@@ -7,14 +7,15 @@ characters of it that the walk put on the canvas.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rolecall.conversation import DEFAULT_ROLE, SPARE_KEYS, Conversation, Message
 from rolecall.header import skeleton
+from rolecall.layout import SHORTEST_HEADER_WORD, Layout, fenced, layout
 from rolecall.lost import Level, Lost
-from rolecall.pattern import Group, Literal, Node, Pattern, Slot, literals, slots, walk
+from rolecall.pattern import Group, Literal, Pattern, Slot, walk
 from rolecall.plan import Plan
 from rolecall.turn import Turn, TurnSpec, text_of
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from rolecall.format import Format
 
 Written = Mapping[tuple[int | None, str], str]
-
-SHORTEST_HEADER_WORD = 3
-"""Plain-word headers shorter than this are punctuation, not words that content could hold."""
 
 
 def account(
@@ -55,10 +53,14 @@ def account(
         if record.code in ("reasoning-dropped", "call-dropped")
     }
     turns = {index: turn for turn in plan.turns for index in [turn.message, *turn.merged]}
+    written_as = layout(fmt)
     for index, message in enumerate(conversation.messages[first:], first):
         if (index, "role") not in reported and (index, "content") not in reported:
             missing = dropped | {(index, "content")} if message.prefix else dropped
-            lost += _message(fmt, index, message, turns.get(index), plan, written, missing)
+            turn = turns.get(index)
+            lost += _content(fmt, index, message, written)
+            lost += _fields(fmt, index, message, plan, written, missing)
+            lost += _label(written_as, index, message, turn, plan, written)
         lost += _spare(index, message)
     lost += _readings(fmt, conversation, plan, first)
     return in_order(lost)
@@ -69,197 +71,203 @@ def in_order(lost: list[Lost]) -> list[Lost]:
     return sorted(lost, key=lambda record: (record.message is None, record.message or 0))
 
 
-def _message(
+def _fields(
     fmt: Format,
     index: int,
     message: Message,
-    turn: Turn | None,
     plan: Plan,
     written: Written,
     declared: set[tuple[int | None, str]],
-) -> Iterator[Lost]:
-    author = plan.authors[index]
-
-    def gone(level: Level, code: str, field: str, detail: str) -> Lost:
-        return Lost(level, code, index, field, detail)
-
-    yield from _content(fmt, index, message, written)
-    reasoning = message.reasoning_content or ""
-    if reasoning and (index, "reasoning_content") not in declared:
-        kept = written.get((index, "reasoning_content"))
-        if kept is None and reasoning.strip():
-            detail = f"{fmt.name} has no place for the reasoning of this message"
-            yield gone("error", "reasoning-dropped", "reasoning_content", detail)
-        elif kept != reasoning:
-            yield gone("note", "trimmed", "reasoning_content", "white space at its ends is removed")
+) -> Iterable[Lost]:
+    """What became of what stands beside the content."""
+    if message.reasoning_content and (index, "reasoning_content") not in declared:
+        yield from _reasoning(fmt, index, message.reasoning_content, written)
     for number, call in enumerate(message.tool_calls):
         where = f"tool_calls[{number}]"
         if (index, where) in declared:
             continue
         if (index, f"{where}.function.name") not in written:
             detail = f"{fmt.name} has no place for the call of {call.name!r}"
-            yield gone("error", "call-dropped", where, detail)
+            yield Lost("error", "call-dropped", index, where, detail)
         elif call.arguments and (index, f"{where}.function.arguments") not in written:
             detail = f"{fmt.name} writes no arguments of calls"
-            yield gone("error", "arguments-dropped", f"{where}.function.arguments", detail)
+            where = f"{where}.function.arguments"
+            yield Lost("error", "arguments-dropped", index, where, detail)
         elif call.id is not None and (index, f"{where}.id") not in written:
-            yield gone("note", "id-dropped", f"{where}.id", f"{fmt.name} writes no call ids")
+            detail = f"{fmt.name} writes no call ids"
+            yield Lost("note", "id-dropped", index, f"{where}.id", detail)
     if message.name is not None and (index, "name") not in written:
-        level: Level = "note" if author == "tool" else "warning"
+        level: Level = "note" if plan.authors[index] == "tool" else "warning"
         detail = (
             f"{fmt.name} writes no speaker names for {message.role!r}: "
             f"{message.name!r} is not in the prompt"
         )
-        yield gone(level, "name-dropped", "name", detail)
+        yield Lost(level, "name-dropped", index, "name", detail)
     if message.tool_call_id is not None and (index, "tool_call_id") not in written:
         detail = f"{fmt.name} writes no ids of tool results"
-        yield gone("note", "id-dropped", "tool_call_id", detail)
+        yield Lost("note", "id-dropped", index, "tool_call_id", detail)
     for key in message.attributes:
-        where = (index, f"attributes.{key}")
-        if where not in written and where not in plan.implied:
+        field = f"attributes.{key}"
+        if (index, field) not in written and (index, field) not in plan.implied:
             known = ", ".join(fmt.attributes) or "none"
             detail = f"{fmt.name} has no attribute {key!r} here (it has: {known})"
-            yield gone("warning", "attribute-dropped", f"attributes.{key}", detail)
+            yield Lost("warning", "attribute-dropped", index, field, detail)
+
+
+def _reasoning(fmt: Format, index: int, given: str, written: Written) -> Iterable[Lost]:
+    kept = written.get((index, "reasoning_content"))
+    if kept is None and given.strip():
+        detail = f"{fmt.name} has no place for the reasoning of this message"
+        return [Lost("error", "reasoning-dropped", index, "reasoning_content", detail)]
+    if kept != given:
+        detail = "white space at its ends is removed"
+        return [Lost("note", "trimmed", index, "reasoning_content", detail)]
+    return ()
+
+
+def _label(
+    written_as: Layout,
+    index: int,
+    message: Message,
+    turn: Turn | None,
+    plan: Plan,
+    written: Written,
+) -> Iterable[Lost]:
+    """What became of the role."""
+    fmt, role = written_as.fmt, message.role
     if turn is None:
-        if message.role != DEFAULT_ROLE[author]:
-            detail = f"{fmt.name} writes this message without the label {message.role!r}"
-            yield gone("note", "label-dropped", "role", detail)
-        return
-    holds = slots(turn.spec.open)
+        if role == DEFAULT_ROLE[plan.authors[index]]:
+            return ()
+        detail = f"{fmt.name} writes this message without the label {role!r}"
+        return [Lost("note", "label-dropped", index, "role", detail)]
+    if role == turn.spec.role or (index, "role") in written:
+        return ()
+    holds = written_as.turn(turn.spec).in_header
     if turn.message != index and holds & {"role", "speaker"}:
-        return  # Merged under a header that says the same.
-    if (index, "role") not in written and message.role != turn.spec.role:
-        named = "speaker" in holds and message.name is not None
-        detail = (
-            f"the name stands in place of the label {message.role!r}"
-            if named
-            else f"{fmt.name} writes this turn without the label {message.role!r}"
-        )
-        yield gone("note", "label-dropped", "role", detail)
+        return ()  # Merged under a header that says the same.
+    named = "speaker" in holds and message.name is not None
+    detail = (
+        f"the name stands in place of the label {role!r}"
+        if named
+        else f"{fmt.name} writes this turn without the label {role!r}"
+    )
+    return [Lost("note", "label-dropped", index, "role", detail)]
 
 
-def _content(fmt: Format, index: int, message: Message, written: Written) -> Iterator[Lost]:
-    if isinstance(message.content, tuple):
-        texts = 0
-        for number, part in enumerate(message.content):
-            if part["type"] != "text":
-                where = f"content[{number}]"
-                detail = f"{fmt.name} carries text only; a part of type {part['type']!r} is gone"
-                yield Lost("error", "part-dropped", index, where, detail)
-            else:
-                texts += 1
-                for key in part:
-                    if key not in ("type", "text") and part[key] is not None:
-                        where = f"content[{number}].{key}"
-                        detail = f"no format carries the key {key!r} of a text part"
-                        yield Lost("note", "part-key-dropped", index, where, detail)
-        if texts > 1:
-            between = repr(fmt.part_join) if fmt.part_join else "nothing"
-            detail = f"{texts} text parts are joined with {between} between them"
-            yield Lost("note", "merged", index, "content", detail)
+def _content(fmt: Format, index: int, message: Message, written: Written) -> Iterable[Lost]:
+    """What became of the content."""
+    content, kept = message.content, written.get((index, "content"))
+    if content == (kept or ""):
+        return ()
+    lost = [] if content is None or isinstance(content, str) else _parts(fmt, index, content)
     text = message.text
-    kept = written.get((index, "content"))
     if not text:
         if kept:
             detail = f"it is empty and written as {kept!r}"
-            yield Lost("note", "rewritten", index, "content", detail)
-        return
-    if kept is None and text.strip():
+            lost.append(Lost("note", "rewritten", index, "content", detail))
+    elif kept is None and text.strip():
         detail = f"{fmt.name} does not write the content of this message"
-        yield Lost("error", "content-dropped", index, "content", detail)
+        lost.append(Lost("error", "content-dropped", index, "content", detail))
     elif kept is None or (kept != text and len(kept) < len(text)):
         detail = "white space at its ends is removed"
-        yield Lost("note", "trimmed", index, "content", detail)
+        lost.append(Lost("note", "trimmed", index, "content", detail))
     elif kept != text:
-        yield Lost("note", "rewritten", index, "content", "it is written as JSON")
+        lost.append(Lost("note", "rewritten", index, "content", "it is written as JSON"))
+    return lost
 
 
-def _spare(index: int, message: Message) -> Iterator[Lost]:
-    for key in message.spare:
-        detail = f"no format carries the key {key!r}"
-        yield Lost(SPARE_KEYS[key], f"{key.replace('_', '-')}-dropped", index, key, detail)
+def _parts(fmt: Format, index: int, parts: tuple[Mapping[str, Any], ...]) -> list[Lost]:
+    """What becomes of typed parts as such."""
+    lost: list[Lost] = []
+    texts = 0
+    for number, part in enumerate(parts):
+        if part["type"] != "text":
+            where = f"content[{number}]"
+            detail = f"{fmt.name} carries text only; a part of type {part['type']!r} is gone"
+            lost.append(Lost("error", "part-dropped", index, where, detail))
+            continue
+        texts += 1
+        for key in part:
+            if key not in ("type", "text") and part[key] is not None:
+                where = f"content[{number}].{key}"
+                detail = f"no format carries the key {key!r} of a text part"
+                lost.append(Lost("note", "part-key-dropped", index, where, detail))
+    if texts > 1:
+        between = repr(fmt.part_join) if fmt.part_join else "nothing"
+        detail = f"{texts} text parts are joined with {between} between them"
+        lost.append(Lost("note", "merged", index, "content", detail))
+    return lost
+
+
+def _spare(index: int, message: Message) -> Iterable[Lost]:
+    if not message.spare:
+        return ()
+    return [
+        Lost(
+            SPARE_KEYS[key],
+            f"{key.replace('_', '-')}-dropped",
+            index,
+            key,
+            f"no format carries the key {key!r}",
+        )
+        for key in message.spare
+    ]
 
 
 def _readings(fmt: Format, conversation: Conversation, plan: Plan, first: int) -> Iterator[Lost]:
     """Warnings about turns whose ids another conversation shares."""
-    owners = {n for n, author in enumerate(plan.authors[first:], first) if author == "owner"}
-    for turn in plan.turns:
-        content = turn.values.get("content", ())
-        if "system" in turn.values and not _fenced(turn.spec, "system"):
-            content += turn.values["system"]
-        folded = sorted(
-            {
-                piece.message
-                for piece in content
-                if turn.author != "owner" and piece.message is not None and piece.message in owners
-            }
-        )
-        for index in folded:
-            yield Lost(
-                "warning",
-                "ambiguous",
-                index,
-                "content",
-                f"the same ids as a {turn.spec.role} message that begins with this text",
+    if plan.receiver is not None:
+        for index in _folded(plan, plan.receiver):
+            detail = (
+                f"the same ids as a {plan.receiver.spec.role} message that begins with this text"
             )
+            yield Lost("warning", "ambiguous", index, "content", detail)
+    for turn in plan.turns:
         twin = shared_header(fmt, turn)
         if twin is not None and turn.message is not None:
-            yield Lost(
-                "warning",
-                "ambiguous",
-                turn.message,
-                "role",
-                f"the same ids as a {twin.role} message that holds this text",
-            )
-    words = header_words(fmt)
-    if words:
+            detail = f"the same ids as a {twin.role} message that holds this text"
+            yield Lost("warning", "ambiguous", turn.message, "role", detail)
+    any_word = _any_header_word(fmt)
+    if any_word is not None:
         for index, message in enumerate(conversation.messages[first:], first):
-            found = [word for word, expression in words if expression.search(message.text)]
-            if found:
-                yield Lost(
-                    "warning",
-                    "reads-as-turn",
-                    index,
-                    "content",
-                    f"it holds {found[0]!r}, which opens a turn in {fmt.name}; "
-                    "no control token tells them apart",
+            text = message.text
+            if any_word.search(text):
+                found = (word for word, expression in header_words(fmt) if expression.search(text))
+                detail = (
+                    f"it holds {next(found)!r}, which opens a turn in {fmt.name}; "
+                    "no control token tells them apart"
                 )
+                yield Lost("warning", "reads-as-turn", index, "content", detail)
+    if not layout(fmt).opens_calls_in_words:
+        return
     for turn in plan.turns:
         opening = call_opening(fmt, turn.spec)
         for index in (turn.message, *turn.merged):
             if opening and index is not None and opening in conversation.messages[index].text:
-                yield Lost(
-                    "warning",
-                    "reads-as-call",
-                    index,
-                    "content",
+                detail = (
                     f"it holds {opening!r}, which opens a tool call in {fmt.name}; "
-                    "no control token tells them apart",
+                    "no control token tells them apart"
                 )
+                yield Lost("warning", "reads-as-call", index, "content", detail)
+
+
+def _folded(plan: Plan, receiver: Turn) -> list[int]:
+    """The system messages whose text nothing in the ids tells from that of the turn they are in."""
+    content = receiver.values.get("content", ())
+    if "system" in receiver.values and not fenced(receiver.spec, "system"):
+        content += receiver.values["system"]
+    return sorted(
+        {
+            piece.message
+            for piece in content
+            if piece.message is not None and plan.authors[piece.message] == "owner"
+        }
+    )
 
 
 def call_opening(fmt: Format, spec: TurnSpec) -> str:
     """The words that open a tool call in a turn where no control token does, or nothing."""
-    if fmt.calls is None or "calls" not in slots(spec.body) or _fenced(spec, "calls"):
-        return ""
-    call = (*fmt.calls.begin, *fmt.calls.each, *fmt.calls.finish)
-    if literals(call, control=True):
-        return ""
-    opening = ""
-    for node in call:
-        if not isinstance(node, Literal):
-            break
-        opening += node.text
-    opening = opening.strip().split("\n")[0]
-    return opening if len(opening) >= SHORTEST_HEADER_WORD else ""
-
-
-def _fenced(spec: TurnSpec, slot: str) -> bool:
-    """Whether a control token stands beside a slot in the group that is written for it."""
-    return any(
-        isinstance(node, Group) and node.slot == slot and literals(node.nodes, control=True)
-        for node in walk((*spec.open, *spec.body))
-    )
+    return layout(fmt).turn(spec).call_opening
 
 
 def shared_header(fmt: Format, turn: Turn) -> TurnSpec | None:
@@ -268,28 +276,10 @@ def shared_header(fmt: Format, turn: Turn) -> TurnSpec | None:
     Two turns share their ids where their headers are alike without a slot that tells them apart
     and no control token in the body of this one says whose it is.
     """
-    spec = turn.spec
-    if not spec.open or any(node_slots(node) & {"role"} for node in spec.open):
+    own = layout(fmt).turn(turn.spec)
+    if not own.twins or ("name" in own.in_header and turn.values.get("name")):
         return None
-    if any(literals(spec.body, control=True)):
-        return None
-    named = text_of(turn.values.get("name", ())) if "name" in slots(spec.open) else ""
-    if named:
-        return None
-    own = skeleton(fmt, spec, turn.role)
-    for other in fmt.specs:
-        if other.author == spec.author or other.role == spec.role:
-            continue  # Of two authors under one role the cast tells who is who.
-        # The one that is written plainly is what a reader takes it for; it is not reported.
-        reported = spec.author == "tool" or other.author == "model"
-        if reported and skeleton(fmt, other, other.role) == own:
-            return other
-    return None
-
-
-def node_slots(node: Node) -> set[str]:
-    """The slots that one node writes."""
-    return slots((node,))
+    return own.twins.get(own.skeleton or skeleton(fmt, turn.spec, turn.role))
 
 
 @lru_cache(maxsize=256)
@@ -318,6 +308,13 @@ def header_words(fmt: Format) -> list[tuple[str, re.Pattern[str]]]:
         (word, re.compile((r"(?<!\w)" if re.match(r"\w", word) else "") + re.escape(word)))
         for word in kept
     ]
+
+
+@lru_cache(maxsize=256)
+def _any_header_word(fmt: Format) -> re.Pattern[str] | None:
+    """What finds any of those words in a text, or None where there are none."""
+    sources = [expression.pattern for _, expression in header_words(fmt)]
+    return re.compile("|".join(sources)) if sources else None
 
 
 def _plain_words(fmt: Format, spec: TurnSpec, header: Pattern) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from rolecall.pattern import EMPTY, Group, Pattern, Slot, slots, walk
+from rolecall.header import skeleton
+from rolecall.pattern import EMPTY, Group, Literal, Pattern, literals, slots, walk
 from rolecall.steps import Script
 
 if TYPE_CHECKING:
@@ -14,11 +16,14 @@ if TYPE_CHECKING:
     from rolecall.turn import TurnSpec
 
 
+SHORTEST_HEADER_WORD = 3
+"""Plain-word headers shorter than this are punctuation, not words that content could hold."""
+
+
 class TurnLayout:
     """How the turns of one kind are written."""
 
-    def __init__(self, spec: TurnSpec) -> None:
-        self.spec = spec
+    def __init__(self, fmt: Format, spec: TurnSpec) -> None:
         self.open = Script(spec.open, "header")
         self.after = {author: Script(header, "header") for author, header in spec.after.items()}
         self.body = Script(spec.body, "scaffold")
@@ -29,14 +34,29 @@ class TurnLayout:
         self.prompt = Script(spec.prompt, "scaffold")
         self.in_header = slots(spec.open)
         """Slots of the header."""
-        self.always = frozenset(
-            node.name for node in (*spec.open, *spec.body) if isinstance(node, Slot)
-        )
+        self.always = self.open.always | self.body.always
         """Slots that are written whatever is filled."""
+        self.fenced = all(
+            any(isinstance(node, Literal) and node.control for node in header)
+            for header in (spec.open, *spec.after.values())
+        )
+        """Whether a control token stands in every header."""
+        self.stops: dict[bool, tuple[str, ...]] = {}
+        """What ends such a turn where all headers are fenced and no option is given; by whether
+        there are tools."""
         self.thinks = any(
             isinstance(node, Group) and node.slot == "thinks" for node in walk(spec.body)
         )
         """Whether the body asks if the turn thinks."""
+        self.call_opening = _call_opening(fmt, spec)
+        """The words that open a tool call where no control token does, or nothing."""
+        self.twins = _twins(fmt, spec)
+        """Headers under which this turn could be another author's, to how that one's are written.
+
+        Empty where a slot or a control token always tells whose it is.
+        """
+        self.skeleton = "" if "speaker" in self.in_header else skeleton(fmt, spec, spec.role)
+        """The header without its optional parts, where it is the same whoever speaks."""
 
     def header(self, previous: Author | None) -> Script:
         """The header behind a turn of the previous author."""
@@ -51,7 +71,7 @@ class Layout:
         self.begin = Script(fmt.begin, "scaffold")
         self.finish = Script(fmt.finish, "scaffold")
         self.frame = Script(EMPTY if fmt.tools is None else fmt.tools.frame, "scaffold")
-        self._turns = {id(spec): TurnLayout(spec) for spec in fmt.specs}
+        self._turns = {id(spec): TurnLayout(fmt, spec) for spec in fmt.specs}
         self._recast: dict[tuple[Author, str], TurnLayout] = {}
         rule = fmt.calls
         self.calls_begin = _calls(EMPTY if rule is None else rule.begin)
@@ -69,7 +89,7 @@ class Layout:
         key = spec.author, spec.role
         found = self._recast.get(key)
         if found is None:
-            found = self._recast[key] = TurnLayout(spec)
+            found = self._recast[key] = TurnLayout(self.fmt, spec)
         return found
 
     @cached_property
@@ -78,15 +98,65 @@ class Layout:
         return any(spec.merge is not None for spec in self.fmt.specs)
 
     @cached_property
+    def fenced(self) -> bool:
+        """Whether a control token stands in every header."""
+        return all(self.turn(spec).fenced for spec in self.fmt.specs)
+
+    @cached_property
     def refuses(self) -> bool:
         """Whether some turns cannot be written for what they say or do not say."""
         alone = self.fmt.calls is not None and self.fmt.calls.alone
         return alone or any(not spec.empty for spec in self.fmt.specs)
 
     @cached_property
+    def opens_calls_in_words(self) -> bool:
+        """Whether in some turn no control token opens a tool call."""
+        return any(
+            _call_opening(self.fmt, replace(spec, open=header.open))
+            for spec in self.fmt.specs
+            for header in self.fmt.specs
+        )
+
+    @cached_property
     def writes_call_ids(self) -> bool:
         """Whether a call is written with its id."""
         return "call_id" in slots(self.call.nodes)
+
+
+def fenced(spec: TurnSpec, slot: str) -> bool:
+    """Whether a control token stands beside a slot in the group that is written for it."""
+    return any(
+        isinstance(node, Group) and node.slot == slot and literals(node.nodes, control=True)
+        for node in walk((*spec.open, *spec.body))
+    )
+
+
+def _call_opening(fmt: Format, spec: TurnSpec) -> str:
+    if fmt.calls is None or "calls" not in slots(spec.body) or fenced(spec, "calls"):
+        return ""
+    call = (*fmt.calls.begin, *fmt.calls.each, *fmt.calls.finish)
+    if literals(call, control=True):
+        return ""
+    opening = ""
+    for node in call:
+        if not isinstance(node, Literal):
+            break
+        opening += node.text
+    opening = opening.strip().split("\n")[0]
+    return opening if len(opening) >= SHORTEST_HEADER_WORD else ""
+
+
+def _twins(fmt: Format, spec: TurnSpec) -> dict[str, TurnSpec]:
+    if not spec.open or "role" in slots(spec.open) or literals(spec.body, control=True):
+        return {}
+    found: dict[str, TurnSpec] = {}
+    for other in fmt.specs:
+        if other.author == spec.author or other.role == spec.role:
+            continue  # Of two authors under one role the cast tells who is who.
+        # The one that is written plainly is what a reader takes it for; it is not reported.
+        if spec.author == "tool" or other.author == "model":
+            found.setdefault(skeleton(fmt, other, other.role), other)
+    return found
 
 
 def _calls(nodes: Pattern) -> Script:

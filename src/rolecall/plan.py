@@ -61,6 +61,8 @@ class Plan:
     """Author of each of the caller's messages."""
     tools: Value = ()
     """Tool schemas where they are a turn of their own at the start."""
+    receiver: Turn | None = None
+    """The client's turn that system messages were moved into."""
     implied: set[tuple[int | None, str]] = field(default_factory=set[tuple[int | None, str]])
     """``(message, field)`` of attributes that what is written says without them."""
     lost: list[Lost] = field(default_factory=list[Lost])
@@ -73,12 +75,18 @@ class Plan:
     """How many calls there are, where the format numbers them."""
 
 
-def make_plan(fmt: Format, conversation: Conversation, past: Past | None = None) -> Plan:
+def make_plan(
+    fmt: Format,
+    conversation: Conversation,
+    options: Mapping[str, str | bool | int],
+    past: Past | None = None,
+) -> Plan:
     """Plan the turns of a conversation.
 
     Args:
-        fmt: The format; with a past, one that later messages never reach back in.
+        fmt: The format; with a past, one in which the messages behind it do not reach back.
         conversation: All of the conversation.
+        options: The value of every option.
         past: The turns that are written already.
 
     Raises:
@@ -105,13 +113,17 @@ def make_plan(fmt: Format, conversation: Conversation, past: Past | None = None)
                 plan.called[call.id] = call.name
     _number_calls(fmt, plan)
     if past is not None:
-        # All else that is placed or moved stands in the past, or is not done by such a format.
+        # All else that is placed or moved stands in the past; see `rolecall.lasting`.
+        if written.merges:
+            _merge(plan)
         _check_turns(written, plan)
+        _keep_calls(fmt, plan)
+        _sort_results(fmt, plan, past.last)
         _refuse_system(fmt, plan)
         if conversation.tools and fmt.tools is not None:
             for turn in plan.turns:
                 turn.values["has_tools"] = (Piece("-", "tools"),)
-        _keep_reasoning(written, conversation, plan)
+        _keep_reasoning(written, options, plan)
         return plan
     if written.merges:
         _merge(plan)
@@ -120,8 +132,8 @@ def make_plan(fmt: Format, conversation: Conversation, past: Past | None = None)
     _keep_calls(fmt, plan)
     _sort_results(fmt, plan)
     _place_system(fmt, plan)
-    _place_tools(fmt, conversation, plan)
-    _keep_reasoning(written, conversation, plan)
+    _place_tools(fmt, conversation, options, plan)
+    _keep_reasoning(written, options, plan)
     return plan
 
 
@@ -469,11 +481,17 @@ def _keep_calls(fmt: Format, plan: Plan) -> None:
     plan.turns = turns
 
 
-def _sort_results(fmt: Format, plan: Plan) -> None:
-    """Bring results that follow each other into the order of the calls they answer."""
+def _sort_results(fmt: Format, plan: Plan, before: Turn | None = None) -> None:
+    """Bring results that follow each other into the order of the calls they answer.
+
+    Args:
+        fmt: The format.
+        plan: Its turns are sorted.
+        before: The turn before the first of them, which no more results follow than these.
+    """
     if fmt.calls is None or not fmt.calls.sort_results:
         return
-    places: dict[str | None, int] = {}
+    places = _places(before)
     begin = 0
     for index, turn in enumerate([*plan.turns, None]):
         if turn is not None and turn.author == "tool":
@@ -486,7 +504,12 @@ def _sort_results(fmt: Format, plan: Plan) -> None:
                 plan.lost.append(Lost("note", "moved", new.message, "content", detail))
         plan.turns[begin:index] = ordered
         begin = index + 1
-        places = {call.id: number for number, call in enumerate(turn.calls)} if turn else {}
+        places = _places(turn)
+
+
+def _places(turn: Turn | None) -> dict[str | None, int]:
+    """Id of a call of a turn to its place among them."""
+    return {} if turn is None else {call.id: number for number, call in enumerate(turn.calls)}
 
 
 def _first_client(fmt: Format, plan: Plan) -> None:
@@ -522,7 +545,7 @@ def _place_system(fmt: Format, plan: Plan) -> None:
     if target is None:
         rest.insert(0, _added(fmt, "client"))
         target = 0
-    receiver = rest[target]
+    receiver = plan.receiver = rest[target]
     joined: Value = ()
     for turn in owners:
         content = turn.values.get("content", ())
@@ -569,10 +592,12 @@ def _note_moved(plan: Plan, turn: Turn, receiver: Turn) -> None:
     plan.lost.append(Lost("note", "moved", turn.message, "content", detail))
 
 
-def _place_tools(fmt: Format, conversation: Conversation, plan: Plan) -> None:
+def _place_tools(
+    fmt: Format, conversation: Conversation, options: Mapping[str, object], plan: Plan
+) -> None:
     if not conversation.tools or fmt.tools is None:
         return
-    place = fmt.tools.place_for(fmt.option_values(conversation.options))
+    place = fmt.tools.place_for(options)
     value = _tools(fmt, conversation, plan)
     for turn in plan.turns:
         turn.values["has_tools"] = value
@@ -622,9 +647,9 @@ def _tools(fmt: Format, conversation: Conversation, plan: Plan) -> Value:
     return tuple(pieces)
 
 
-def _keep_reasoning(written: Layout, conversation: Conversation, plan: Plan) -> None:
+def _keep_reasoning(written: Layout, options: Mapping[str, object], plan: Plan) -> None:
     fmt = written.fmt
-    rule = fmt.reasoning.keep_for(fmt.option_values(conversation.options))
+    rule = fmt.reasoning.keep_for(options)
     first_kept = strategies.KEEP[rule].apply(plan.turns)
     thinks = strategies.THINKS[fmt.reasoning.thinks].apply
     emptied: set[int] = set()

@@ -5,31 +5,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall import strategies
 from rolecall.account import account, in_order
-from rolecall.conversation import DEFAULT_ROLE, Author, Conversation
+from rolecall.conversation import DEFAULT_ROLE, STANDARD_ROLES, Author, Conversation
 from rolecall.errors import ConversationError, InputError, OrderError, UndeclaredRoleError
 from rolecall.header import (
     HeaderReader,
     Speakers,
     check_header,
     common_prefix,
+    is_known_role,
     lets_model_choose,
     writes_label,
 )
+from rolecall.layout import TurnLayout, layout
 from rolecall.lost import Lost, enforce
-from rolecall.pattern import DOCUMENT_TOKENS, Pattern, Piece, Slot, Value, filled, write
+from rolecall.pattern import Pattern, Piece, Value, filled, write
 from rolecall.plan import Past, Plan, joins, make_plan
 from rolecall.segment import Segment
+from rolecall.steps import Script, Steps
+from rolecall.stops import stops, who
 from rolecall.turn import Turn, TurnSpec, text_of
 from rolecall.wire import check_text
 
 if TYPE_CHECKING:
+    from rolecall.bulk.filled import Filled
     from rolecall.encode import Encoding
     from rolecall.format import Format
 
@@ -52,8 +57,9 @@ Speaker = str | tuple[str, str] | ModelChoice
 CONTINUE_FIELDS = {"content": "content", "reasoning_content": "reasoning"}
 """What `continue_final_message` may name, and the slot behind it."""
 
-LABELS = frozenset(("role", "speaker", *DOCUMENT_TOKENS))
-"""Slots of a header that are filled whoever speaks."""
+
+_LABEL = frozenset(("role", "speaker"))
+"""Slots of a header that hold the role's label where nobody is named."""
 
 
 class Resume(NamedTuple):
@@ -88,14 +94,19 @@ class Rendering:
     A turn without an end token is ended by the first token of the header that follows. Where
     headers are plain words, those of the other speakers of this conversation end it too.
     """
-    opened: int | None = None
+    opened: int | None
     """Of a final message that is left open: its first segment behind the generation prompt."""
-    resume: Resume = field(default=Resume(0, None, None, ()), repr=False, compare=False)
+    resume: Resume = field(repr=False, compare=False)
     """Where it ends, for `Format.stream` and `Format.extend`."""
-    speakers: Speakers | None = field(default=None, repr=False, compare=False)
+    speakers: Speakers | None = field(repr=False, compare=False)
     """Who spoke under which name."""
-    past: Past | None = field(default=None, repr=False, compare=False)
+    past: Past | None = field(repr=False, compare=False)
     """Its complete turns, for a walk that goes on behind them."""
+    fields: tuple[str, ...] = field(repr=False, compare=False)
+    """Of each segment: the field of the message that it was written from, or nothing.
+
+    Empty where the rendering goes on behind another one.
+    """
 
     @property
     def writer(self) -> Format:
@@ -105,7 +116,36 @@ class Rendering:
     @property
     def text(self) -> str:
         """The prompt as one string, for people; ids come from `encode`, not from this text."""
+        if self.filled is not None:
+            return self.filled.text
         return "".join(segment.text for segment in self.segments)
+
+    @classmethod
+    def later(cls, filled: Filled) -> Rendering:
+        """The rendering of a conversation in its mould, made when something of it is asked for."""
+        rendering = object.__new__(cls)
+        known = {"format": filled.fmt, "authors": filled.mould.authors, "_filled": filled}
+        rendering.__dict__.update(known)
+        return rendering
+
+    @property
+    def filled(self) -> Filled | None:
+        """The conversation in its mould, where nothing more was asked for yet."""
+        return self.__dict__.get("_filled")
+
+    def __getattr__(self, name: str) -> Any:
+        """What was left for later; only then is an attribute missing."""
+        filled = self.__dict__.get("_filled")
+        if filled is None or name not in _FIELDS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.__dict__.update(filled.rendered().__dict__)
+        del self.__dict__["_filled"]
+        return self.__dict__[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All of it, for pickling and copying."""
+        _ = self.segments
+        return self.__dict__
 
     def encode(self, tokenizer: object) -> Encoding:
         """Encode the segments to token ids with the origin of every token.
@@ -120,6 +160,9 @@ class Rendering:
         from rolecall.tokenizers import tokenizer as load
 
         return encode(self, load(tokenizer))
+
+
+_FIELDS = frozenset(item.name for item in fields(Rendering))
 
 
 @dataclass(slots=True)
@@ -137,21 +180,52 @@ class Canvas:
     """Number of segments before each turn."""
     opened: int | None = None
     """Number of segments before what a final message that is left open says."""
-    closed: bool = False
-    """Set where a final message is left open: nothing more is written."""
 
     def put(self, piece: Piece, message: int | None, *, sampled: bool) -> None:
         """Add one piece; format text takes the message of the turn it stands in."""
-        if self.closed or not piece.text:
+        text, part, own, name, control = piece
+        if not text:
             return
-        own = piece.message if piece.field or piece.message is not None else message
-        if piece.part == "tools":
+        if part == "tools":
             own = None
-        if piece.field or (piece.part == "content" and own is not None):
-            key = (own, piece.field or "content")
-            self.written[key] = self.written.get(key, "") + piece.text
-        self.segments.append(Segment(piece.text, piece.control, own, piece.part, sampled))
-        self.fields.append(piece.field)
+        elif own is None and not name:
+            own = message
+        if name or (part == "content" and own is not None):
+            key = (own, name or "content")
+            self.written[key] = self.written.get(key, "") + text
+        self.segments.append(_segment(Segment, (text, control, own, part, sampled)))
+        self.fields.append(name)
+
+    def write(
+        self,
+        steps: Steps,
+        values: Mapping[str, Value],
+        message: int | None,
+        *,
+        sampled: bool = False,
+    ) -> None:
+        """Write what a pattern says.
+
+        Args:
+            steps: What the pattern writes.
+            values: Slot name to value; a slot that is absent is empty.
+            message: The message of format text.
+            sampled: Whether the model would emit it.
+        """
+        for slot, change, text, control, part, placed in steps.steps:
+            if not slot:
+                own = None if part == "tools" else message
+                self.segments.append(_segment(Segment, (text, control, own, part, sampled)))
+                self.fields.append("")
+                continue
+            value = values.get(slot, ())
+            for piece in value if change is None else change(value):
+                self.put(piece._replace(part=part) if placed else piece, message, sampled=sampled)
+
+
+_segment: Callable[[type[Segment], tuple[Any, ...]], Segment]
+_segment = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+"""Makes a segment of its fields in half the time that its name takes."""
 
 
 class Walk:
@@ -161,8 +235,9 @@ class Walk:
         self.fmt = fmt
         self.conversation = conversation
         self.options = fmt.option_values(conversation.options)
-        self.plan: Plan = make_plan(fmt, conversation, past)
+        self.plan: Plan = make_plan(fmt, conversation, self.options, past)
         self.canvas = Canvas()
+        self.layout = layout(fmt)
         self.reader = header_reader(fmt)
         self.speakers = Speakers(fmt, conversation.cast)
         if past is not None:
@@ -201,40 +276,31 @@ class Walk:
 
     def call_pieces(self, turn: Turn) -> Value:
         """The calls of a turn, written."""
-        rule = self.fmt.calls
+        rule, layout_ = self.fmt.calls, self.layout
         if rule is None or not turn.calls:
             return ()
-        pieces: list[Piece] = []
         arguments = strategies.ARGUMENTS[rule.arguments].apply
-        write(rule.begin, self.document, "tool_calls", pieces.append)
+        pieces = layout_.calls_begin.steps(self.document).pieces(self.document)
         for number, call in enumerate(turn.calls):
-            where = f"tool_calls[{call.number}]"
-            start = len(pieces)
+            message, where = call.message, f"tool_calls[{call.number}]"
             if number:
-                write(rule.join, self.document, "tool_calls", pieces.append)
-            text = check_text(
-                arguments(call.arguments), call.message, f"{where}.function.arguments"
-            )
+                join = layout_.calls_join.steps(self.document)
+                pieces += _belonging(join.pieces(self.document, message), message)
+            said = f"{where}.function.arguments"
+            text = check_text(arguments(call.arguments), message, said)
+            called = Piece(call.name, "tool_calls", message, f"{where}.function.name")
             values: dict[str, Value] = {
                 **self.document,
-                "call_name": (
-                    Piece(call.name, "tool_calls", call.message, f"{where}.function.name"),
-                ),
-                "arguments": (
-                    Piece(text, "tool_calls", call.message, f"{where}.function.arguments"),
-                ),
-                "index": (Piece(str(number), "tool_calls", call.message),),
+                "call_name": (called,),
+                "arguments": (Piece(text, "tool_calls", message, said),),
+                "index": (Piece(str(number), "tool_calls", message),),
             }
             if call.written_id:
                 values["call_id"] = call.written_id
             elif call.id is not None:
-                values["call_id"] = (Piece(call.id, "tool_calls", call.message, f"{where}.id"),)
-            write(rule.each, values, "tool_calls", pieces.append)
-            pieces[start:] = [
-                piece if piece.field else piece._replace(message=call.message)
-                for piece in pieces[start:]
-            ]
-        write(rule.finish, self.document, "tool_calls", pieces.append)
+                values["call_id"] = (Piece(call.id, "tool_calls", message, f"{where}.id"),)
+            pieces += _belonging(layout_.call.steps(values).pieces(values, message), message)
+        pieces += layout_.calls_finish.steps(self.document).pieces(self.document)
         return tuple(pieces)
 
     def run(self, *, generating: bool, keep_open: str | None) -> None:
@@ -245,12 +311,10 @@ class Walk:
             keep_open: The slot of the final turn to end in, or None to close it.
         """
         if self.begun is None:
-            self._write(self.fmt.begin, self.document, "scaffold", None)
+            self._write(self.layout.begin, self.document, None)
         if self.plan.tools:
-            rule = self.fmt.tools
-            assert rule is not None
             values = {**self.document, "tools": self.plan.tools, "has_tools": self.plan.tools}
-            self._write(rule.frame, values, "scaffold", None)
+            self._write(self.layout.frame, values, None)
         turns = self.plan.turns
         for turn in turns:
             self.speakers.add(turn)
@@ -265,7 +329,7 @@ class Walk:
                 keep_open=keep_open if following is None else None,
             )
         if not generating and keep_open is None:
-            self._write(self.fmt.finish, self.document, "scaffold", None)
+            self._write(self.layout.finish, self.document, None)
 
     @property
     def past_turn(self) -> Turn | None:
@@ -281,7 +345,7 @@ class Walk:
         """A turn of each speaker so far."""
         found = {} if self.begun is None else dict(self.begun.spoken)
         for turn in turns:
-            found.setdefault(_who(turn), turn)
+            found.setdefault(who(turn), turn)
         return found
 
     def past(self, lost: Iterable[Lost], *, left_open: bool) -> Past:
@@ -310,14 +374,14 @@ class Walk:
 
     def _write(
         self,
-        nodes: Pattern,
+        script: Script,
         values: Mapping[str, Value],
-        part: Any,
         message: int | None,
         *,
         sampled: bool = False,
     ) -> None:
-        write(nodes, values, part, lambda piece: self.canvas.put(piece, message, sampled=sampled))
+        if script.nodes:
+            self.canvas.write(script.steps(values), values, message, sampled=sampled)
 
     def _turn(
         self,
@@ -328,33 +392,33 @@ class Walk:
         generating: bool,
         keep_open: str | None,
     ) -> None:
-        spec = turn.spec
+        spec, own = turn.spec, self.layout.turn(turn.spec)
         values = self.values(turn)
         self.canvas.starts.add(len(self.canvas.segments))
+        author = None if previous is None else previous.author
         if previous is not None and _grouped(previous, turn):
             self.canvas.put(Piece(spec.group or "", "scaffold"), turn.message, sampled=False)
         else:
-            self.header(turn, None if previous is None else previous.author, values)
-        author = None if previous is None else previous.author
+            self.header(turn, author, values)
         self._resume(author, turn)
-        prompted = self._body(turn, values, keep_open)
+        prompted = self._body(turn, own, values, keep_open)
         if following is None and not generating and not prompted:
             detail = "it does not begin as the generation prompt does under these options"
             self.plan.lost.append(Lost("warning", "unprompted", turn.message, "options", detail))
-        if following is not None and _grouped(turn, following):
+        if keep_open is not None or (following is not None and _grouped(turn, following)):
             return
         sampled = turn.author == "model"
-        end = spec.end
-        if following is None and not generating and spec.final_end is not None:
-            end = spec.final_end
-        if turn.calls and spec.call_end is not None:
-            end = spec.call_end
-        self._write(end, values, "end", turn.last_message, sampled=sampled)
-        self.waiting = turn if sampled and not end else None
-        self._write(spec.gap, values, "scaffold", turn.last_message)
-        if keep_open is None:
-            self._resume(turn.author, None)
-            self.settled = (len(self.canvas.segments), self.waiting)
+        end = own.end
+        if following is None and not generating and own.final_end is not None:
+            end = own.final_end
+        if turn.calls and own.call_end is not None:
+            end = own.call_end
+        message = turn.last_message
+        self._write(end, values, message, sampled=sampled)
+        self.waiting = turn if sampled and not end.nodes else None
+        self._write(own.gap, values, message)
+        self._resume(turn.author, None)
+        self.settled = (len(self.canvas.segments), self.waiting)
 
     def _resume(self, author: Author | None, turn: Turn | None) -> None:
         """Remember where whoever reads on begins."""
@@ -363,10 +427,13 @@ class Walk:
 
     def header(self, turn: Turn, previous: Author | None, values: Mapping[str, Value]) -> None:
         """Write and check the header of a turn."""
-        header = turn.spec.header(previous)
-        pieces: list[Piece] = []
-        write(header, values, "header", pieces.append)
-        record = check_header(self.reader, turn, header, values, pieces, self.speakers)
+        script = self.layout.turn(turn.spec).header(previous)
+        steps = script.steps(values)
+        if self._own_words(turn, steps) and self.waiting is None:
+            self.canvas.write(steps, values, turn.message)
+            return
+        pieces = steps.pieces(values)
+        record = check_header(self.reader, turn, script.nodes, values, pieces, self.speakers)
         if record is not None:
             self.plan.lost.append(record)
         waiting, self.waiting = self.waiting, None
@@ -378,17 +445,31 @@ class Walk:
                 continue
             self.canvas.put(piece, turn.message, sampled=False)
 
-    def _body(self, turn: Turn, values: Mapping[str, Value], keep_open: str | None) -> bool:
+    def _own_words(self, turn: Turn, steps: Steps) -> bool:
+        """Whether all that a header says is the format's own, so that it need not be read back."""
+        return (
+            steps.slots <= _LABEL
+            and (turn.name is None or "speaker" not in steps.slots)
+            and turn.spec.role in STANDARD_ROLES
+            and is_known_role(self.fmt, turn.role)
+        )
+
+    def _body(
+        self, turn: Turn, own: TurnLayout, values: Mapping[str, Value], keep_open: str | None
+    ) -> bool:
         """Write the body; False if it is a model's that does not begin as its prompt does."""
-        sampled = turn.author == "model" and keep_open is None
         if turn.author != "model":
-            self._write(turn.spec.body, values, "scaffold", turn.message)
+            self._write(own.body, values, turn.message)
             return True
-        pieces: list[Piece] = []
-        write(turn.spec.body, values, "scaffold", pieces.append)
+        prompt = own.prompt.steps(self.document)
+        sampled = keep_open is None
+        if sampled and not prompt.steps:
+            self._write(own.body, values, turn.message, sampled=True)
+            return True
+        pieces = own.body.steps(values).pieces(values)
         if keep_open is not None:
             pieces = _cut(pieces, turn, values, keep_open)
-        found = self._prompted(turn, pieces)
+        found = _begins(pieces, prompt.text(self.document))
         prompted = found or 0
         for piece in pieces:
             head = piece.text[:prompted]
@@ -398,15 +479,7 @@ class Walk:
             if keep_open is not None and tail.text and self.canvas.opened is None:
                 self.canvas.opened = len(self.canvas.segments)
             self.canvas.put(tail, turn.message, sampled=sampled)
-        self.canvas.closed = keep_open is not None
         return found is not None or not sampled
-
-    def _prompted(self, turn: Turn, pieces: list[Piece]) -> int | None:
-        """How much of a body the generation prompt would write; None if it would write others."""
-        prompt: list[Piece] = []
-        write(turn.spec.prompt, self.document, "scaffold", prompt.append)
-        text = text_of(tuple(prompt))
-        return len(text) if text_of(tuple(pieces)).startswith(text) else None
 
     def generation_prompt(self, speaker: Speaker) -> TurnSpec:
         """Open the turn of a speaker; returns how that speaker's turns are written."""
@@ -441,7 +514,7 @@ class Walk:
         self.header(turn, previous, values)
         self._resume(previous, turn)
         self._account_for(turn, filled(spec.header(previous), values))
-        self._write(spec.prompt, values, "scaffold", None)
+        self._write(self.layout.turn(spec).prompt, values, None)
         return spec
 
     def silent(self, spec: TurnSpec, author: Author, role: str, name: str | None) -> Turn:
@@ -484,6 +557,16 @@ class Walk:
 
 def _grouped(first: Turn, second: Turn) -> bool:
     return first.spec.group is not None and first.spec is second.spec
+
+
+def _belonging(pieces: list[Piece], message: int | None) -> list[Piece]:
+    """Pieces of a call; what is of no field belongs to the message that makes the call."""
+    return [piece if piece.field else piece._replace(message=message) for piece in pieces]
+
+
+def _begins(pieces: list[Piece], prompt: str) -> int | None:
+    """How much of a body the generation prompt would write; None if it would write others."""
+    return len(prompt) if text_of(tuple(pieces)).startswith(prompt) else None
 
 
 def _cut(pieces: list[Piece], turn: Turn, values: Mapping[str, Value], slot: str) -> list[Piece]:
@@ -556,10 +639,11 @@ def render(
             final = default
             own = walk_.silent(default, "model", DEFAULT_ROLE["model"], None)
     segments, opened, resume = walk_.canvas.segments, walk_.canvas.opened, walk_.resume
+    fields = walk_.canvas.fields
     if fmt.dummy_prefix:
-        ahead = _dummy_prefixes(segments[: resume.first], walk_.canvas.starts, None)[0]
+        ahead = _dummy_prefixes(segments[: resume.first], fields, walk_.canvas.starts, None)[0]
         resume = resume._replace(first=len(ahead))
-        segments, opened = _dummy_prefixes(segments, walk_.canvas.starts, opened)
+        segments, fields, opened = _dummy_prefixes(segments, fields, walk_.canvas.starts, opened)
     first = 0 if past is None else past.messages
     lost = account(fmt, conversation, walk_.plan, walk_.canvas.written, first) + lost
     before: tuple[Segment, ...] = ()
@@ -585,6 +669,7 @@ def render(
         resume=resume,
         speakers=walk_.speakers,
         past=walk_.past(_of_turns(lost, walk_, planned), left_open=keep_open is not None),
+        fields=tuple(fields) if old is None else (),
     )
 
 
@@ -668,15 +753,16 @@ def _keep_open(walk_: Walk, given: bool | str) -> str | None:
 
 
 def _dummy_prefixes(
-    segments: list[Segment], turns: set[int], opened: int | None
-) -> tuple[list[Segment], int | None]:
+    segments: list[Segment], fields: list[str], turns: set[int], opened: int | None
+) -> tuple[list[Segment], list[str], int | None]:
     """Write the space that SentencePiece puts before each run of plain text.
 
     A run begins behind a control token, where a turn begins and where sampling starts. Returned
-    with the new place of `opened`.
+    with the fields of the segments and the new place of `opened`.
     """
     moved: int | None = None
     result: list[Segment] = []
+    found: list[str] = []
     inside = False
     sampled = False
     for index, segment in enumerate(segments):
@@ -686,102 +772,8 @@ def _dummy_prefixes(
         starts = begins and not segment.control
         if starts:
             result.append(segment._replace(text=" ", part="scaffold"))
+            found.append("")
         inside, sampled = not segment.control, segment.sampled
         result.append(segment)
-    return result, moved
-
-
-def stops(walk_: Walk, spec: TurnSpec | None, own: Turn | None) -> tuple[str, ...]:
-    """What ends a turn: control tokens, then strings, the longer ones first.
-
-    Where headers are plain words nothing keeps a model from writing on behind its end, so there the
-    headers of the other speakers end its turn too. The control token of a header ends a turn only
-    where that has no end of its own.
-
-    Args:
-        walk_: The walk over what stands before the turn.
-        spec: How the turn is written.
-        own: The turn, or None where the model chooses who speaks.
-    """
-    if spec is None:
-        return ()
-    fmt = walk_.fmt
-    tokens: list[str] = []
-    strings: list[str] = []
-    # Where the last turn ends in another way, that is how a model stops; `end` is for history.
-    last = spec.end if spec.final_end is None else spec.final_end
-    for end in (last, spec.call_end or ()):
-        pieces: list[Piece] = []
-        write(end, walk_.document, "end", pieces.append)
-        _first_stop(pieces, tokens, strings)
-    others = [other for other in fmt.specs if other.author not in ("owner", spec.author)]
-    unspoken = [walk_.silent(other, other.author, other.role, None) for other in others]
-    if not spec.end or not (tokens or strings):
-        headers = (_header(walk_, turn, spec.author) for turn in unspoken)
-        tokens += (
-            next(p.text for p in pieces if p.control) for pieces in headers if _control(pieces)
-        )
-    mine = None if own is None else text_of(tuple(_header(walk_, own, spec.author)))
-    for turn in _others(walk_, unspoken, spec.author, choosing=own is None):
-        pieces = _header(walk_, turn, spec.author)
-        text = text_of(tuple(pieces))
-        # A string that the format gives finds its header with any white space before it.
-        if text != mine and not _control(pieces) and text.strip() not in fmt.stop:
-            _first_stop(pieces, tokens, strings)
-    strings = sorted((*strings, *fmt.stop), key=len, reverse=True)
-    return (*dict.fromkeys(tokens), *dict.fromkeys(strings))
-
-
-def _others(
-    walk_: Walk, unspoken: list[Turn], previous: Author, *, choosing: bool
-) -> Iterator[Turn]:
-    """A turn of each speaker of the conversation, and of those that could speak in any.
-
-    Args:
-        walk_: The walk over the conversation.
-        unspoken: Turns of the authors that may always follow, under no name.
-        previous: Author of the turn that they would follow.
-        choosing: Whether the model chooses who speaks. It begins with a header of its own then, so
-            only others than the model count.
-    """
-    named = [
-        walk_.silent(spec, author, role, name)
-        for (role, name), author in walk_.conversation.cast.entries.items()
-        if name is not None and (spec := walk_.fmt.spec(author, role)) is not None
-    ]
-    found = walk_.spoken((*walk_.plan.turns, *named))
-    spoken = {turn.author for turn in found.values()}
-    for turn in unspoken:
-        needed = {node.name for node in turn.spec.header(previous) if isinstance(node, Slot)}
-        # Of a header that writes a label, whoever has spoken says what it is.
-        if needed <= set(DOCUMENT_TOKENS) or (needed <= LABELS and turn.author not in spoken):
-            found.setdefault(_who(turn), turn)
-    return (turn for turn in found.values() if not (choosing and turn.author == "model"))
-
-
-def _who(turn: Turn) -> tuple[str, ...]:
-    """What tells the header of a turn from those of other speakers."""
-    called = turn.name or text_of(turn.values.get("call_name", ()))
-    return turn.author, turn.spec.role, turn.role, called
-
-
-def _header(walk_: Walk, turn: Turn, previous: Author) -> list[Piece]:
-    """The header of a turn as it is written behind a turn of the previous author."""
-    pieces: list[Piece] = []
-    header = turn.spec.header(previous)
-    write(header, {**walk_.document, **turn.values}, "header", pieces.append)
-    return pieces
-
-
-def _control(pieces: list[Piece]) -> bool:
-    return any(piece.control for piece in pieces)
-
-
-def _first_stop(pieces: list[Piece], tokens: list[str], strings: list[str]) -> None:
-    control = next((piece for piece in pieces if piece.control), None)
-    if control is not None:
-        tokens.append(control.text)
-        return
-    text = text_of(tuple(pieces)).rstrip()
-    if text:
-        strings.append(text)
+        found.append(fields[index])
+    return result, found, moved

@@ -75,7 +75,7 @@ class Steps(NamedTuple):
 class Script:
     """A pattern ready to be written."""
 
-    __slots__ = ("_asked", "_found", "_only", "nodes", "part")
+    __slots__ = ("_asked", "_found", "_only", "always", "nodes", "part")
 
     def __init__(self, nodes: Pattern, part: Part) -> None:
         """Make one.
@@ -86,6 +86,8 @@ class Script:
         """
         self.nodes = nodes
         self.part: Part = part
+        self.always = frozenset(node.name for node in nodes if isinstance(node, Slot))
+        """Slots that are written whatever is filled."""
         asked = {node.slot: None for node in walk(nodes) if isinstance(node, Group)}
         self._asked = tuple(asked)
         self._found: dict[tuple[bool, ...], Steps] = {}
