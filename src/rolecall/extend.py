@@ -25,6 +25,7 @@ from rolecall.encode import (
 )
 from rolecall.errors import ConversationError, HistoryChanged, InputError
 from rolecall.events import MessageEnded
+from rolecall.lasting import stays
 from rolecall.lost import Lost, enforce
 from rolecall.render import Rendering, render
 from rolecall.segment import HEADER_PARTS, Segment
@@ -100,9 +101,8 @@ def extend(
         reply = replace(reply, message=_answered(fmt, reply.message, added))
     history = _history(fmt, old, added, reply)
     last = len(history) - 1
-    behind = old if _stays(fmt, old) else None
     whole = replace(given, messages=(*history, *added))
-    new = render(fmt, whole, strict=False, old=behind, **ending)
+    new = _rendered(old, whole, **ending)
     known = set(old.lost)
     enforce(tuple(record for record in new.lost if record not in known), strict)
     if rerender:
@@ -262,21 +262,10 @@ def _grows(last: Message, first: Message) -> bool:
     )
 
 
-def _stays(fmt: Format, old: Rendering) -> bool:
-    """Whether the complete turns of a rendering stay, whatever follows, and need no second walk.
-
-    Formats whose rules look at more than the newest turns are walked again as a whole.
-    """
-    conversation, rule, order = old.conversation, fmt.calls, fmt.order
-    looks_back = fmt.dummy_prefix or order.rules or order.first_client
-    if rule is not None:
-        looks_back = looks_back or rule.sort_results or rule.max_results is not None
-    if old.past is None or not old.past.messages or fmt.history_changes or looks_back:
-        return False
-    if not conversation.tools or fmt.tools is None:
-        return True
-    place = fmt.tools.place_for(fmt.option_values(conversation.options))
-    return place in ("start", "system") or "client" in old.past.authors
+def _rendered(old: Rendering, whole: Conversation, **ending: Any) -> Rendering:
+    """The rendering of a conversation that goes on behind another one."""
+    behind = old if stays(old, whole) else None
+    return render(old.format, whole, strict=False, old=behind, **ending)
 
 
 # Comparing
@@ -335,7 +324,7 @@ def _follow(fmt: Format, old: Rendering, new: Rendering) -> Place:
     Raises:
         HistoryChanged: If the new one is not the old one with more behind it.
     """
-    first = old.past.segments if old.past is not None and _stays(fmt, old) else 0
+    first = old.past.segments if old.past is not None and stays(old, new.conversation) else 0
     place = Place(first)
     for segment in old.segments[first:]:
         found = _match(new.segments, place, [Written(segment.text, segment.control)])
@@ -375,7 +364,7 @@ def _behind(
         return found
     # The model wrote it otherwise than the format would, or the format writes it otherwise now.
     said = replace(new.conversation, messages=new.conversation.messages[: last + 1])
-    alone = render(fmt, said, strict=False, old=old if _stays(fmt, old) else None)
+    alone = _rendered(old, said)
     place = _follow(fmt, old, alone)
     body, end = _closing(alone.segments)
     found = _match(new.segments, start, _items(_slice(alone.segments, place, Place(body))))
