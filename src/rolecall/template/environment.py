@@ -215,7 +215,7 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         # The usual ones first: each gives what the sandbox gives, by a shorter way.
-        kind = cast("type[Any]", type(obj))
+        kind = type(obj)  # type: ignore[reportUnknownVariableType]
         if kind is TracedDict:
             if attribute not in _DICT_NAMES:
                 return (

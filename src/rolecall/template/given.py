@@ -147,21 +147,30 @@ def _message(index: int, item: object) -> Wire:
     """One message as a dict with all its keys."""
     if isinstance(item, Message):
         return _wire(item)
-    made = _plain(item)
+    # Most messages are dicts, which have nothing to be asked for.
+    made = typing_cast("object", item) if type(item) is dict else _plain(item)  # type: ignore[reportUnknownArgumentType]
     if not isinstance(made, Mapping):
         raise ConversationError(
             f"found {type(item).__name__}; a message is an object with role and content",
             message=index,
         )
     wire = dict(_mapping(made))
-    if "content" in wire:
-        wire["content"] = _content(index, wire["content"])
-    for key in REASONING_FIELDS:
-        if isinstance(wire.get(key), str):
-            check_text(wire[key], index, key)
-    if wire.get("tool_calls") is not None:
-        wire["tool_calls"] = _calls(index, wire["tool_calls"])
+    content = wire.get("content")
+    if type(content) is str:
+        check_text(content, index, "content")
+    elif "content" in wire:
+        wire["content"] = _content(index, content)
+    if not _FURTHER.isdisjoint(wire):
+        for key in REASONING_FIELDS:
+            if isinstance(wire.get(key), str):
+                check_text(wire[key], index, key)
+        if wire.get("tool_calls") is not None:
+            wire["tool_calls"] = _calls(index, wire["tool_calls"])
     return wire
+
+
+_FURTHER = frozenset(("tool_calls", *REASONING_FIELDS))
+"""Keys of a message that are looked into, besides its content."""
 
 
 def _plain(item: object) -> object:

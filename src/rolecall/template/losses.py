@@ -39,7 +39,8 @@ def losses(
     reached = _reached(trace, until)
     lost: list[Lost] = []
     for index, message in enumerate(messages):
-        lost += _message(name, trace, reached, index, message, authors)
+        if not _is_whole(reached, index, message):
+            lost += _message(name, trace, reached, index, message, authors)
     if tools and not any(
         message is None and field.startswith("tools") for message, field in reached
     ):
@@ -51,13 +52,31 @@ def losses(
 def _reached(trace: Trace, until: int | None) -> Reached:
     """Which characters of each field are in the output; ``(-1, -1)`` where they are rewritten."""
     found: dict[tuple[int | None, str], list[tuple[int, int]]] = {}
-    for span in trace.spans:
-        if until is not None and span.start >= until:
+    for start, end, (kind, message, field, _), at in trace.spans:
+        if until is not None and start >= until:
             break
-        if span.origin.kind in ("caller", "printed"):
-            place = (span.at, span.at + span.end - span.start) if span.at >= 0 else (-1, -1)
-            found.setdefault((span.origin.message, span.origin.field), []).append(place)
+        if kind in ("caller", "printed"):
+            place = (at, at + end - start) if at >= 0 else (-1, -1)
+            known = found.get((message, field))
+            if known is None:
+                found[message, field] = [place]
+            else:
+                known.append(place)
     return found
+
+
+def _is_whole(reached: Reached, index: int, message: Mapping[str, Any]) -> bool:
+    """Whether a message of role and content alone stands in the output, once and in one piece."""
+    content = message.get("content")
+    if not isinstance(content, str) or message.get("role") not in STANDARD_ROLES:
+        return False
+    if len(message) > 2 and not _MORE.isdisjoint(message):
+        return False
+    return not content or reached.get((index, "content")) == [(0, len(content))]
+
+
+_MORE = frozenset(("name", "tool_calls", "tool_call_id", *REASONING_FIELDS))
+"""Keys of a message that are looked for in the output, besides role and content."""
 
 
 def _message(

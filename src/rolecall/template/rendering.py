@@ -275,11 +275,13 @@ def _text(value: object) -> str | None:
 def _as_transformers(message: Wire) -> Wire:
     """What transformers hands to the template: no empty keys, reasoning under its other names."""
     kept = {key: value for key, value in message.items() if value is not None}
-    reasoning = next((kept[key] for key in REASONING_FIELDS if key in kept), None)
-    if reasoning is None:
+    if _REASONING.isdisjoint(kept):
         return kept
+    reasoning = next((kept[key] for key in REASONING_FIELDS if key in kept), None)
     return {"thinking": reasoning, **kept, "reasoning_content": reasoning}
 
+
+_REASONING = frozenset(REASONING_FIELDS)
 
 # Where the output is cut.
 

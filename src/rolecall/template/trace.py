@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jinja2
 
@@ -175,11 +175,12 @@ class _Output:
         """Add what was written, or several things one behind the other."""
         used, spans = self._used, self._spans
         speaking = used.speaking
-        for text in piece if type(piece) is tuple else (piece,):
+        texts: tuple[str, ...] = (piece,) if isinstance(piece, str) else piece
+        for text in texts:
             start = self._size
-            self._texts.append(cast("str", text))
+            self._texts.append(text)
             self._size += len(text)
-            for length, origin, at in own_runs(cast("str", text)):
+            for length, origin, at in own_runs(text):
                 if speaking is not None and origin.message is None:
                     origin = of_template(origin, speaking)  # noqa: PLW2901
                 end = start + length

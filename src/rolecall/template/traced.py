@@ -387,7 +387,7 @@ def kept(value: Any) -> Any:
 
 def counted(value: Any) -> Any:
     """What something made, followed if it is a string, and counted if it is large."""
-    kind = cast("type[Any]", type(value))
+    kind = type(value)  # type: ignore[reportUnknownVariableType]
     if kind is Traced or kind is bool:
         return value
     if kind is str:
@@ -616,9 +616,9 @@ def traced(value: Any, message: int | None, field: str, inputs: dict[Any, str]) 
         field: What to call it; fields within add ``.key`` or ``[0]``, keys add ``{key}``.
         inputs: Receives ``(message, field)`` to text of every string.
     """
-    kind = cast("type[Any]", type(value))
+    kind = type(value)  # type: ignore[reportUnknownVariableType]
     if kind is str or isinstance(value, str):
-        text = str.__str__(value)
+        text = value if kind is str else str.__str__(value)
         inputs[message, field] = text
         return of_caller(text, message, field)
     if value is None or kind is bool:
@@ -631,7 +631,9 @@ def traced(value: Any, message: int | None, field: str, inputs: dict[Any, str]) 
     elif kind is dict or isinstance(value, Mapping):
         made = TracedDict()
         for key, item in cast("Mapping[Any, Any]", value).items():
-            own = key if isinstance(key, (str, int, float, type(None))) else _placeholder(key)
+            own = key
+            if type(key) is not str:
+                own = key if isinstance(key, (str, int, float, type(None))) else _placeholder(key)
             if isinstance(own, str):
                 own = _key(str.__str__(own), message, field)
             made[own] = traced(item, message, f"{field}.{key}" if field else str(key), inputs)

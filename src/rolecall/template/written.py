@@ -142,7 +142,9 @@ def to_json(
     between, colon = separators or (", " if indent is None else ",", ": ")
     writer = _Json(ensure_ascii, indent, between, colon, sort_keys)
     writer.write(value, around, 1)
-    return _joined(text, zip(writer.texts, writer.runs, strict=True))
+    meter().tick()
+    same = "".join(writer.texts) == text
+    return Traced(text, merge(writer.runs) if same else unknown(len(text)))
 
 
 class _Json:
@@ -162,35 +164,53 @@ class _Json:
 
         self.texts: list[str] = []
         """What was written, piece by piece."""
-        self.runs: list[Runs] = []
-        """The runs of each piece."""
+        self.runs: list[AnyRun] = []
+        """The runs of it."""
 
     def write(self, value: Any, around: Origin, depth: int) -> None:
         """Write a value that stands so deep."""
         if isinstance(value, str):
-            self._string(value, around)
+            self._put('"', around)
+            self._string(value)
+            self._put('"', around)
         elif isinstance(value, dict):
             members = cast("dict[Any, Any]", value).items()
             # Keys are told apart before values, which need not have an order.
             pairs = sorted(members) if self._sort else members
+            item: Any
             before = "{" + self._line(depth)
             for key, item in pairs:
-                self._put(before, around)
+                self._put(before + '"', around)
                 # Keys that are no strings are written as JSON writes them, in quotes.
-                self._string(key if isinstance(key, str) else json.dumps(key), around)
-                self._put(self._colon, around)
-                self.write(item, _inner(item, around), depth + 1)
-                before = self._between + self._line(depth)
-            self._put("{}" if not pairs else self._line(depth - 1) + "}", around)
+                self._string(key if isinstance(key, str) else json.dumps(key))
+                before = self._item(item, '"' + self._colon, around, depth)
+            self._put("{}" if not pairs else self._last(before, depth) + "}", around)
         elif isinstance(value, (list, tuple)):
             before = "[" + self._line(depth)
             for item in cast("Sequence[Any]", value):
-                self._put(before, around)
-                self.write(item, _inner(item, around), depth + 1)
-                before = self._between + self._line(depth)
-            self._put("[]" if not value else self._line(depth - 1) + "]", around)
+                before = self._item(item, before, around, depth)
+            self._put("[]" if not value else self._last(before, depth) + "]", around)
         else:
             self._put(json.dumps(value), around)
+
+    def _item(self, item: Any, before: str, around: Origin, depth: int) -> str:
+        """Write what stands before an item, and the item; returns what stands behind it.
+
+        A quotation mark is of one piece with what is beside it.
+        """
+        if isinstance(item, str):
+            self._put(before + '"', around)
+            self._string(item)
+            return '"' + self._between + self._line(depth)
+        self._put(before, around)
+        self.write(item, _inner(item, around), depth + 1)
+        return self._between + self._line(depth)
+
+    def _last(self, before: str, depth: int) -> str:
+        """What stands behind the last item, made of what would stand before another."""
+        return before[: len(before) - len(self._between + self._line(depth))] + self._line(
+            depth - 1
+        )
 
     def _line(self, depth: int) -> str:
         """The line break with its white space, or nothing where all is on one line."""
@@ -198,17 +218,14 @@ class _Json:
 
     def _put(self, text: str, origin: Origin) -> None:
         self.texts.append(text)
-        self.runs.append(((len(text), origin, -1),))
+        self.runs.append((len(text), origin, -1))
 
-    def _string(self, value: str, around: Origin) -> None:
-        plain = str.__str__(value)
-        self._put('"', around)
-        if self._escaped.search(plain) is None:
-            self.texts.append(plain)
-            self.runs.append(own_runs(value))
+    def _string(self, value: str) -> None:
+        if self._escaped.search(value) is None:
+            self.texts.append(value)
+            self.runs += own_runs(value)
         else:
-            self._escape_runs(plain, own_runs(value))
-        self._put('"', around)
+            self._escape_runs(str.__str__(value), own_runs(value))
 
     def _escape_runs(self, plain: str, runs: Runs) -> None:
         """Write a text, each of its characters that JSON spells otherwise by itself."""
@@ -227,7 +244,7 @@ class _Json:
     ) -> None:
         """Write characters of a run that begins at `begin`, as they are."""
         self.texts.append(plain[first:last])
-        self.runs.append(((last - first, origin, place + first - begin if place >= 0 else -1),))
+        self.runs.append((last - first, origin, place + first - begin if place >= 0 else -1))
 
 
 def joined(separator: str, values: Iterable[Any]) -> str:
