@@ -193,8 +193,13 @@ def _parts(value: Value) -> Value:
     return tuple(piece for piece in stripped if piece.text)
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False)
+
+
 def dump_json(value: object, *, indent: int | None = None) -> str:
     """JSON as transformers' ``tojson`` writes it: unsorted, not escaped to ASCII."""
+    if indent is None:
+        return _JSON.encode(value)
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
@@ -238,6 +243,21 @@ FILTERS: dict[str, tuple[Callable[[Value], Value], str]] = {
     ),
 }
 """Filter name to its function and its description for the reference page."""
+
+TRIMMING: frozenset[str | None] = frozenset(
+    (
+        None,
+        "trim",
+        "trim-parts",
+        "ltrim",
+        "rtrim",
+        "rstrip-space",
+        "strip-nl",
+        "lstrip-nl",
+        "rstrip-nl",
+    )
+)
+"""Filters that take off white space at the ends of a text and do nothing else, and no filter."""
 
 
 def blank_for(name: str | None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isinf
 from typing import Any
 from typing import cast as typing_cast
 
@@ -38,6 +39,12 @@ LARGEST_WEIGHT = 3.4e38
 
 DEEPEST_JSON = 100
 """Objects and lists within each other; writing JSON must not exhaust the stack."""
+
+_KNOWN_KEYS = frozenset(MESSAGE_KEYS)
+_CALL_KEYS = ("id", "type", "function", "index")
+_KNOWN_CALL_KEYS = frozenset(_CALL_KEYS)
+_FUNCTION_KEYS = ("name", "arguments")
+_KNOWN_FUNCTION_KEYS = frozenset(_FUNCTION_KEYS)
 
 CONVERSATION_KEYS = ("messages", "tools", "cast", "options")
 
@@ -113,8 +120,10 @@ def read_conversation(
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
         raise ConversationError(f"found {_kind(given)}; give a list of messages", field="messages")
     messages = tuple(
-        _read_message(index, item)
-        for index, item in enumerate(typing_cast("Iterable[object]", given))
+        [
+            _read_message(index, item)
+            for index, item in enumerate(typing_cast("Iterable[object]", given))
+        ]
     )
     merged: dict[tuple[str, str | None], Author] = {
         **own_cast.entries,
@@ -125,11 +134,15 @@ def read_conversation(
 
 def _as_mapping(value: object) -> Mapping[str, Any] | None:
     """The value if it is a JSON object, else None."""
+    if type(value) is dict:
+        return typing_cast("dict[str, Any]", value)
     return typing_cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
 
 
 def _as_list(value: object) -> Sequence[object] | None:
     """The value if it is a JSON list, else None."""
+    if type(value) is list:
+        return typing_cast("list[object]", value)
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
         return None
     return typing_cast("Sequence[object]", value)
@@ -173,49 +186,69 @@ def check_text(value: object, index: int | None, where: str) -> str:
 
 
 def _read_message(index: int, given: object) -> Message:
+    wire = _message_wire(index, given)
+    spare: Mapping[str, Any] = {} if _KNOWN_KEYS.issuperset(wire) else _read_spare(index, wire)
+    if "role" not in wire:
+        raise ConversationError(
+            "it is missing; every message has a role", message=index, field="role"
+        )
+    get = wire.get
+    role = check_text(wire["role"], index, "role")
+    if not role:
+        raise ConversationError("it is empty; give the label to write", message=index, field="role")
+    name, calls = get("name"), get("tool_calls")
+    reasoning, content, answered = get("reasoning_content"), get("content"), get("tool_call_id")
+    if name is not None:
+        name = check_text(name, index, "name")
+    if calls is not None:
+        calls = _read_calls(index, calls)
+    if reasoning is not None:
+        reasoning = check_text(reasoning, index, "reasoning_content")
+    if type(content) is str:
+        check_text(content, index, "content")
+    else:
+        content = _read_content(index, content, bool(calls or reasoning or spare))
+    if answered is not None:
+        answered = check_text(answered, index, "tool_call_id")
+    return Message(
+        role,
+        content,
+        name or None,
+        reasoning or None,
+        calls or (),
+        answered,
+        _read_weight(index, get("weight")),
+        _read_attributes(index, get("attributes")),
+        _read_flag(index, get("prefix")),
+        spare,
+    )
+
+
+def _message_wire(index: int, given: object) -> Mapping[str, Any]:
+    """The message as a JSON object."""
+    if type(given) is dict:
+        return typing_cast("dict[str, Any]", given)
     if isinstance(given, Message):
         # It may have been made by hand.
-        given = {key: getattr(given, key) for key in MESSAGE_KEYS} | dict(given.spare)
+        return {key: getattr(given, key) for key in MESSAGE_KEYS} | dict(given.spare)
     dump: Callable[[], object] | None = getattr(given, "model_dump", None)
     wire = _as_mapping(dump() if callable(dump) and _as_mapping(given) is None else given)
     if wire is None:
         raise ConversationError(f"found {_kind(given)}; a message is an object", message=index)
-    spare = {key: wire[key] for key in SPARE_KEYS if key in wire and not _is_empty(wire[key])}
+    return wire
+
+
+def _read_spare(index: int, wire: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a message holds that no format carries."""
     for key in wire:
-        if key not in MESSAGE_KEYS and key not in SPARE_KEYS:
+        if key not in _KNOWN_KEYS and key not in SPARE_KEYS:
             raise ConversationError(
                 "unknown key"
                 + (nearest(str(key), MESSAGE_KEYS) or f" (known: {', '.join(MESSAGE_KEYS)})"),
                 message=index,
                 field=repr(key),
             )
-    if "role" not in wire:
-        raise ConversationError(
-            "it is missing; every message has a role", message=index, field="role"
-        )
-    role = check_text(wire["role"], index, "role")
-    if not role:
-        raise ConversationError("it is empty; give the label to write", message=index, field="role")
-
-    def optional_text(key: str) -> str | None:
-        value = wire.get(key)
-        return None if value is None else check_text(value, index, key)
-
-    name = optional_text("name")
-    calls = _read_calls(index, wire.get("tool_calls"))
-    reasoning = optional_text("reasoning_content")
-    return Message(
-        role=role,
-        content=_read_content(index, wire.get("content"), bool(calls or reasoning or spare)),
-        name=name or None,
-        reasoning_content=reasoning or None,
-        tool_calls=calls,
-        tool_call_id=optional_text("tool_call_id"),
-        weight=_read_weight(index, wire.get("weight")),
-        attributes=_read_attributes(index, wire.get("attributes")),
-        prefix=_read_flag(index, wire.get("prefix")),
-        spare=spare,
-    )
+    return {key: wire[key] for key in SPARE_KEYS if key in wire and not _is_empty(wire[key])}
 
 
 def _is_empty(value: object) -> bool:
@@ -261,15 +294,13 @@ def _read_content(
 
 
 def _read_calls(index: int, given: object) -> tuple[ToolCall, ...]:
-    if given is None:
-        return ()
     calls = _as_list(given)
     if calls is None:
         raise ConversationError(
             f"found {_kind(given)}; it must be a list of calls", message=index, field="tool_calls"
         )
     return tuple(
-        _read_call(index, f"tool_calls[{number}]", call) for number, call in enumerate(calls)
+        [_read_call(index, f"tool_calls[{number}]", call) for number, call in enumerate(calls)]
     )
 
 
@@ -285,12 +316,8 @@ def _read_call(index: int, where: str, given: object) -> ToolCall:
         raise ConversationError(
             f"found {_kind(given)}; a call is an object", message=index, field=where
         )
-    known = ("id", "type", "function", "index")
-    for key in call:
-        if key not in known:
-            raise ConversationError(
-                f"unknown key {key!r}{nearest(str(key), known)}", message=index, field=where
-            )
+    if not _KNOWN_CALL_KEYS.issuperset(call):
+        raise _unknown_key(index, where, call, _CALL_KEYS)
     if call.get("type", "function") != "function":
         raise ConversationError(
             f"found {call['type']!r}; only calls of type 'function' can be written",
@@ -304,40 +331,46 @@ def _read_call(index: int, where: str, given: object) -> ToolCall:
             message=index,
             field=f"{where}.function",
         )
-    for key in inner:
-        if key not in ("name", "arguments"):
-            raise ConversationError(
-                f"unknown key {key!r}{nearest(str(key), ('name', 'arguments'))}",
-                message=index,
-                field=f"{where}.function",
-            )
+    if not _KNOWN_FUNCTION_KEYS.issuperset(inner):
+        raise _unknown_key(index, f"{where}.function", inner, _FUNCTION_KEYS)
     name = check_text(inner.get("name"), index, f"{where}.function.name")
     if not name:
         raise ConversationError("it is empty", message=index, field=f"{where}.function.name")
     identifier = call.get("id")
     return ToolCall(
-        name=name,
-        arguments=_read_arguments(index, f"{where}.function.arguments", inner.get("arguments")),
-        id=None if identifier is None else check_text(identifier, index, f"{where}.id"),
+        name,
+        read_arguments(index, f"{where}.function.arguments", inner.get("arguments")),
+        None if identifier is None else check_text(identifier, index, f"{where}.id"),
     )
 
 
-def _read_arguments(index: int, where: str, given: object) -> dict[str, Any]:
+def _unknown_key(
+    index: int, where: str, found: Mapping[str, Any], known: tuple[str, ...]
+) -> ConversationError:
+    key = next(key for key in found if key not in known)
+    return ConversationError(
+        f"unknown key {key!r}{nearest(str(key), known)}", message=index, field=where
+    )
+
+
+def read_arguments(index: int, where: str, given: object) -> dict[str, Any]:
+    """Read the arguments of a call, a JSON object or its text.
+
+    Raises:
+        ConversationError: If they are neither, or cannot be written as JSON.
+    """
     if given is None or given == "":
         return {}
     value = given
+    checked = False
     if isinstance(given, str):
         check_text(given, index, where)
         try:
-            value = json.loads(
-                given, parse_constant=_refuse_constant, object_pairs_hook=_without_doubles
-            )
-        except (ValueError, RecursionError) as error:
-            raise ConversationError(
-                f"found {_kind(given)}, which is not JSON ({error}); give a JSON object",
-                message=index,
-                field=where,
-            ) from None
+            value = _FINITE.decode(given)
+            # What was read is JSON, and where nothing is escaped no half a character is.
+            checked = "\\u" not in given and not _may_nest(given)
+        except (ValueError, RecursionError, _InfiniteError):
+            value = _decoded(index, where, given)
     arguments = _as_mapping(value)
     if arguments is None:
         raise ConversationError(
@@ -345,8 +378,34 @@ def _read_arguments(index: int, where: str, given: object) -> dict[str, Any]:
             message=index,
             field=where,
         )
-    check_json(arguments, index, where)
+    if not checked:
+        check_json(arguments, index, where)
     return dict(arguments)
+
+
+def _decoded(index: int, where: str, given: str) -> object:
+    """The value of a JSON text, or else what is wrong with it."""
+    try:
+        return json.loads(
+            given, parse_constant=_refuse_constant, object_pairs_hook=_without_doubles
+        )
+    except (ValueError, RecursionError) as error:
+        raise ConversationError(
+            f"found {_kind(given)}, which is not JSON ({error}); give a JSON object",
+            message=index,
+            field=where,
+        ) from None
+
+
+class _InfiniteError(Exception):
+    """A number is too large for a float."""
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise _InfiniteError
+    return number
 
 
 def _refuse_constant(name: str) -> float:
@@ -362,6 +421,17 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_FINITE = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_read_float, object_pairs_hook=_without_doubles
+)
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
+def _may_nest(text: str) -> bool:
+    """Whether a JSON text has brackets enough to be nested too deep."""
+    return text.count("{") + text.count("[") >= DEEPEST_JSON
+
+
 def check_json(value: object, index: int | None, where: str) -> None:
     """Refuse what JSON or UTF-8 cannot write.
 
@@ -369,12 +439,12 @@ def check_json(value: object, index: int | None, where: str) -> None:
         ConversationError: If `value` holds NaN, an infinity, a lone surrogate or a foreign type.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = _JSON.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConversationError(
             f"it cannot be written as JSON ({error})", message=index, field=where
         ) from None
-    if _nests_deeper(value, DEEPEST_JSON):
+    if _may_nest(text) and _nests_deeper(value, DEEPEST_JSON):
         raise ConversationError(
             f"it is nested more than {DEEPEST_JSON} deep", message=index, field=where
         )
