@@ -43,7 +43,8 @@ def stays(old: Rendering, whole: Conversation) -> bool:
         _last_turn_stays(old, past, added)
         and _system_stays(old, past, added)
         and _tools_stay(old, past, added)
-        and _kept_stays(old, past, added, whole)
+        and _reasoning_stays(old, past, added, whole)
+        and _calls_stay(old, past, added, whole)
     )
 
 
@@ -97,20 +98,34 @@ def _client_stays(place: str, past: Past, added: tuple[Author, ...]) -> bool:
     return place not in ("first-client", "last-client") or "client" in past.authors
 
 
-def _kept_stays(old: Rendering, past: Past, added: tuple[Author, ...], whole: Conversation) -> bool:
-    """Whether the reasoning, calls and results that were kept still are."""
+def _reasoning_stays(
+    old: Rendering, past: Past, added: tuple[Author, ...], whole: Conversation
+) -> bool:
+    """Whether the reasoning that was kept still is, and what was dropped is still dropped."""
     fmt = old.format
-    before = whole.messages[: past.messages]
+    before, behind = whole.messages[: past.messages], whole.messages[past.messages :]
     rule = fmt.reasoning.keep_for(fmt.option_values(whole.options))
-    if rule not in REACHES_NOBODY and (
-        rule != "after-last-client"
-        or ("client" in added and any(message.reasoning_content for message in before))
-    ):
-        return False
-    calls = "all" if fmt.calls is None else fmt.calls.keep
-    if calls in REACHES_NOBODY:
+    if rule in REACHES_NOBODY or not any(message.reasoning_content for message in whole.messages):
         return True
-    return calls == "after-last-client" and not (
-        "client" in added
-        and ("tool" in past.authors or any(message.tool_calls for message in before))
+    if rule == "after-last-client":
+        return "client" not in added or not any(message.reasoning_content for message in before)
+    # While the model goes on making calls, all of it is kept.
+    calling = (
+        bool(message.tool_calls)
+        for message, author in zip(behind, added, strict=True)
+        if author == "model"
     )
+    dropped = any(record.code == "reasoning-dropped" for record in past.lost)
+    return rule == "after-first-reply" and all(calling) and not dropped
+
+
+def _calls_stay(old: Rendering, past: Past, added: tuple[Author, ...], whole: Conversation) -> bool:
+    """Whether the calls and results that were kept still are."""
+    rule = "all" if old.format.calls is None else old.format.calls.keep
+    if rule in REACHES_NOBODY:
+        return True
+    if rule != "after-last-client":
+        return False
+    before = whole.messages[: past.messages]
+    called = "tool" in past.authors or any(message.tool_calls for message in before)
+    return "client" not in added or not called
