@@ -147,8 +147,7 @@ def _message(index: int, item: object) -> Wire:
     """One message as a dict with all its keys."""
     if isinstance(item, Message):
         return _wire(item)
-    # Most messages are dicts, which have nothing to be asked for.
-    made = typing_cast("object", item) if type(item) is dict else _plain(item)  # type: ignore[reportUnknownArgumentType]
+    made = _plain(item)
     if not isinstance(made, Mapping):
         raise ConversationError(
             f"found {type(item).__name__}; a message is an object with role and content",
@@ -175,6 +174,8 @@ _FURTHER = frozenset(("tool_calls", *REASONING_FIELDS))
 
 def _plain(item: object) -> object:
     """Objects of pydantic and dataclasses as dicts."""
+    if isinstance(item, dict):
+        return typing_cast("object", item)
     dump = getattr(item, "model_dump", None)
     if callable(dump):
         return dump()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall.errors import TemplateError
 from rolecall.template.tokens import common_prefix, control_pattern
-from rolecall.template.trace import Trace
+from rolecall.template.trace import Prepared, Trace
 
 if TYPE_CHECKING:
     from rolecall.template.template import Template
@@ -25,7 +25,7 @@ class Habits(NamedTuple):
 def habits(
     template: Template,
     control: Collection[str] | None,
-    tools: Sequence[Any] | None,
+    tools: Sequence[Any] | Prepared | None,
     options: Mapping[str, Any],
 ) -> Habits:
     """Try the template out.

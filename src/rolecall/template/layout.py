@@ -257,13 +257,17 @@ def _cut(pieces: Sequence[Piece], begin: int, tokens: Sequence[tuple[int, int]])
 
 def _token(inside: Sequence[Piece]) -> Piece:
     """One control token of the pieces that it is written in."""
-    spoken = [piece.origin for piece in inside if piece.origin.message is not None]
     origin = inside[0].origin
-    if spoken:
-        origin = origin._replace(message=spoken[0].message)
+    if origin.message is None:
+        spoken = (piece.origin.message for piece in inside)
+        message = next((one for one in spoken if one is not None), None)
+        origin = origin if message is None else origin._replace(message=message)
     if origin.kind == "caller":
         origin = Origin("template", origin.message, "", origin.generated)
-    return Piece(inside[0].start, inside[-1].end, origin, structural=True, control=True)
+    if len(inside) == 1 and origin is inside[0].origin:
+        inside[0].control = True
+        return inside[0]
+    return Piece(inside[0].start, inside[-1].end, origin, True, None, True)
 
 
 def _says(piece: Piece) -> bool:

@@ -17,7 +17,7 @@ from rolecall.template.given import Given, Wire, read
 from rolecall.template.habits import Habits
 from rolecall.template.layout import REASONING_FIELDS, Layout, lay_out
 from rolecall.template.losses import losses
-from rolecall.template.trace import Span, Trace
+from rolecall.template.trace import Prepared, Span, Trace
 from rolecall.wire import check_text
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class How(NamedTuple):
     """What a rendering is laid out by."""
 
     given: Given
+    tools: Prepared | None
+    """The tools, as they were when they were given."""
     control: frozenset[str] | None
     """The control tokens, or None where they are not known."""
     prompted: bool
@@ -41,7 +43,7 @@ class How(NamedTuple):
 
     def habits(self, template: Template) -> Habits:
         """What the template writes around a model's turn, under these tools and options."""
-        return template.habits(self.control, tools=self.given.tools, options=self.given.options)
+        return template.habits(self.control, tools=self.tools, options=self.given.options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,10 +186,11 @@ def render(
             "speaker opens another; give one of them"
         )
     shown = [_as_transformers(message) for message in wire]
-    asked: dict[str, Any] = {"tools": given.tools, "documents": given.documents}
+    asked_tools = None if given.tools is None else Prepared.of(given.tools, "tools")
+    asked: dict[str, Any] = {"tools": asked_tools, "documents": given.documents}
     prompted = add_generation_prompt or opening is not None
     last = len(wire) - 1 if continue_final_message else None
-    how = How(given, template.control, prompted, None, last)
+    how = How(given, asked_tools, template.control, prompted, None, last)
     until: int | None = None
     if opening is not None and (
         opening != {"role": "assistant"} or not how.habits(template).prompt

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 from rolecall.template.habits import Habits, habits
 from rolecall.template.limits import Limits
 from rolecall.template.source import Source
-from rolecall.template.trace import Program, Trace
+from rolecall.template.trace import Prepared, Program, Trace
 
 if TYPE_CHECKING:
     from rolecall.render import Speaker
     from rolecall.template.rendering import TemplateRendering
+
+
+_KEPT = 64
+"""Habits that a template remembers; with other tools it has others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +100,7 @@ class Template:
     def trace(
         self,
         messages: Sequence[Any],
-        tools: Sequence[Any] | None = None,
+        tools: Sequence[Any] | Prepared | None = None,
         documents: Sequence[Any] | None = None,
         *,
         now: Callable[[], datetime] | None = None,
@@ -130,7 +134,7 @@ class Template:
         self,
         control: frozenset[str] | None,
         *,
-        tools: Sequence[Any] | None = None,
+        tools: Sequence[Any] | Prepared | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Habits:
         """What the template writes around a model's turn, found by trying it out.
@@ -140,10 +144,15 @@ class Template:
             tools: Tool schemas, which may change what it writes.
             options: Options, likewise.
         """
-        key = (control, repr(tools), repr(options))
-        if key not in self._habits:
-            self._habits[key] = habits(self, control, tools, options or {})
-        return self._habits[key]
+        given = tools.value if isinstance(tools, Prepared) else tools
+        key = (control, repr(given), repr(options))
+        found = self._habits.get(key)
+        if found is None:
+            found = habits(self, control, tools, options or {})
+            if len(self._habits) >= _KEPT:
+                self._habits.clear()
+            self._habits[key] = found
+        return found
 
     def render(
         self,

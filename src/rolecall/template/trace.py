@@ -47,6 +47,20 @@ class Trace:
     """Every string that the caller gave: ``(message, field)`` to text."""
 
 
+class Prepared(NamedTuple):
+    """What several runs of a template are given, with its origins; made once for all of them."""
+
+    value: Any
+    inputs: Inputs
+    """The strings within."""
+
+    @classmethod
+    def of(cls, value: object, name: str) -> Prepared:
+        """Prepare what a template sees by this name beside the messages."""
+        inputs: dict[tuple[int | None, str], str] = {}
+        return cls(traced(value, None, name, inputs), inputs)
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A template, compiled."""
@@ -90,7 +104,7 @@ class Program:
         tokens: Mapping[str, str],
         options: Mapping[str, Any],
         *,
-        tools: Sequence[Any] | None = None,
+        tools: Sequence[Any] | Prepared | None = None,
         documents: Sequence[Any] | None = None,
         limits: Limits,
         now: Callable[[], datetime] = datetime.now,
@@ -101,7 +115,7 @@ class Program:
             messages: What the template sees as ``messages``.
             tokens: ``bos_token`` and its like.
             options: Everything else that it sees by name; these win over tokens.
-            tools: What it sees as ``tools``.
+            tools: What it sees as ``tools``, prepared or not.
             documents: What it sees as ``documents``.
             limits: What it may use.
             now: The clock that ``strftime_now`` reads.
@@ -116,7 +130,11 @@ class Program:
         given |= {"tools": tools, "documents": documents}
         try:
             for name, value in given.items():
-                values[name.removeprefix("options.")] = traced(value, None, name, inputs)
+                if isinstance(value, Prepared):
+                    inputs.update(value.inputs)
+                    values[name] = value.value
+                else:
+                    values[name.removeprefix("options.")] = traced(value, None, name, inputs)
             values["messages"] = [
                 traced(message, index, "", inputs) for index, message in enumerate(messages)
             ]

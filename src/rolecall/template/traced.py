@@ -556,17 +556,20 @@ class Pieces:
 
 
 class TracedDict(dict[Any, Any]):
-    """An object of the caller's."""
+    """An object of the caller's. No template can change it."""
 
-    __slots__ = ("_origin",)
+    __slots__ = ("_json", "_origin")
     _origin: Origin
+    _json: dict[Any, str]
+    """What `to_json` made of it, by what it was asked for; unset before it is asked."""
 
 
 class TracedList(list[Any]):
-    """A list of the caller's."""
+    """A list of the caller's. No template can change it."""
 
-    __slots__ = ("_origin",)
+    __slots__ = ("_json", "_origin")
     _origin: Origin
+    _json: dict[Any, str]
 
 
 class TracedInt(int):

@@ -15,6 +15,8 @@ from rolecall.template.limits import meter
 from rolecall.template.runs import AnyRun, Origin, Runs, merge, unknown
 from rolecall.template.traced import (
     Traced,
+    TracedDict,
+    TracedList,
     TracedMarkup,
     literal,
     origin_of,
@@ -126,6 +128,27 @@ def to_json(
     sort_keys: bool = False,
 ) -> str:
     """What ``json.dumps`` gives; the arguments are its own, with transformers' defaults."""
+    asked = (ensure_ascii, indent, separators, sort_keys)
+    plain = separators is None and isinstance(indent, (int, type(None)))
+    if not plain or type(value) not in (TracedDict, TracedList):
+        return _json(value, *asked)
+    made: dict[Any, str] | None = getattr(value, "_json", None)
+    if made is None:
+        made = value._json = {}
+    # Numbers that are equal are no booleans all the same: 1, 1.0 and True.
+    key = (asked, *map(type, asked))
+    if key not in made:
+        made[key] = _json(value, *asked)
+    return made[key]
+
+
+def _json(
+    value: Any,
+    ensure_ascii: bool,
+    indent: int | str | None,
+    separators: tuple[str, str] | None,
+    sort_keys: bool,
+) -> str:
     meter().measure(value)
     if indent is not None:
         meter().characters(len(indent) if isinstance(indent, str) else int(indent))
