@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rolecall import strategies
@@ -212,11 +214,12 @@ class Canvas:
             message: The message of format text.
             sampled: Whether the model would emit it.
         """
+        segments, fields = self.segments, self.fields
         for slot, change, text, control, part, placed in steps.steps:
             if not slot:
                 own = None if part == "tools" else message
-                self.segments.append(_segment(Segment, (text, control, own, part, sampled)))
-                self.fields.append("")
+                segments.append(_segment(Segment, (text, control, own, part, sampled)))
+                fields.append("")
                 continue
             value = values.get(slot, ())
             for piece in value if change is None else change(value):
@@ -246,6 +249,8 @@ class Walk:
         self.begun = past
         """What was written before this walk, or None."""
         self.document = self._document_values()
+        self.prompts: dict[TurnLayout, str] = {}
+        """What generation prompts write of the bodies of turns."""
         self.resume = Resume(0, None, None, ())
         self.waiting: Turn | None = None
         """A model's turn that has no end of its own: the next header's first token ends it."""
@@ -272,13 +277,14 @@ class Walk:
 
     def values(self, turn: Turn) -> Mapping[str, Value]:
         """What fills the slots of a turn, document-wide values included."""
-        return {**self.document, **turn.values, "calls": self.call_pieces(turn)}
+        values = {**self.document, **turn.values}
+        values["calls"] = self.call_pieces(turn) if turn.calls else ()
+        return values
 
     def call_pieces(self, turn: Turn) -> Value:
         """The calls of a turn, written."""
         rule, layout_ = self.fmt.calls, self.layout
-        if rule is None or not turn.calls:
-            return ()
+        assert rule is not None
         arguments = strategies.ARGUMENTS[rule.arguments].apply
         pieces = layout_.calls_begin.steps(self.document).pieces(self.document)
         for number, call in enumerate(turn.calls):
@@ -318,16 +324,10 @@ class Walk:
         turns = self.plan.turns
         for turn in turns:
             self.speakers.add(turn)
-        for index, turn in enumerate(turns):
-            previous = turns[index - 1] if index else self.past_turn
-            following = turns[index + 1] if index + 1 < len(turns) else None
-            self._turn(
-                turn,
-                previous,
-                following,
-                generating=generating,
-                keep_open=keep_open if following is None else None,
-            )
+        previous = self.past_turn
+        for turn, following in zip_longest(turns, turns[1:]):
+            self._turn(turn, previous, following, generating=generating, keep_open=keep_open)
+            previous = turn
         if not generating and keep_open is None:
             self._write(self.layout.finish, self.document, None)
 
@@ -392,42 +392,54 @@ class Walk:
         generating: bool,
         keep_open: str | None,
     ) -> None:
-        spec, own = turn.spec, self.layout.turn(turn.spec)
-        values = self.values(turn)
-        self.canvas.starts.add(len(self.canvas.segments))
+        spec, own, canvas = turn.spec, self.layout.turn(turn.spec), self.canvas
+        values, message = self.values(turn), turn.message
         author = None if previous is None else previous.author
-        if previous is not None and _grouped(previous, turn):
-            self.canvas.put(Piece(spec.group or "", "scaffold"), turn.message, sampled=False)
+        canvas.starts.add(len(canvas.segments))
+        if spec.group is not None and previous is not None and previous.spec is spec:
+            canvas.put(Piece(spec.group, "scaffold"), message, sampled=False)
         else:
-            self.header(turn, author, values)
-        self._resume(author, turn)
-        prompted = self._body(turn, own, values, keep_open)
-        if following is None and not generating and not prompted:
-            detail = "it does not begin as the generation prompt does under these options"
-            self.plan.lost.append(Lost("warning", "unprompted", turn.message, "options", detail))
-        if keep_open is not None or (following is not None and _grouped(turn, following)):
-            return
+            self.header(turn, own.header(author), values)
+        left_open = keep_open if following is None else None
+        if left_open is not None:
+            self._resume(author, turn)
         sampled = turn.author == "model"
+        if sampled and (left_open is not None or self._prompt(own)):
+            prompted = self._body(turn, own, values, left_open)
+            if following is None and not generating and not prompted:
+                detail = "it does not begin as the generation prompt does under these options"
+                self.plan.lost.append(Lost("warning", "unprompted", message, "options", detail))
+        else:
+            canvas.write(own.body.steps(values), values, message, sampled=sampled)
+        if left_open is not None or (
+            spec.group is not None and following is not None and following.spec is spec
+        ):
+            return
         end = own.end
         if following is None and not generating and own.final_end is not None:
             end = own.final_end
         if turn.calls and own.call_end is not None:
             end = own.call_end
-        message = turn.last_message
-        self._write(end, values, message, sampled=sampled)
-        self.waiting = turn if sampled and not end.nodes else None
-        self._write(own.gap, values, message)
-        self._resume(turn.author, None)
-        self.settled = (len(self.canvas.segments), self.waiting)
+        if turn.merged:
+            message = turn.last_message
+        self.waiting = None
+        if end.nodes:
+            canvas.write(end.steps(values), values, message, sampled=sampled)
+        elif sampled:
+            self.waiting = turn
+        if own.gap.nodes:
+            canvas.write(own.gap.steps(values), values, message)
+        self.settled = (len(canvas.segments), self.waiting)
+        if following is None:
+            self._resume(turn.author, None)
 
     def _resume(self, author: Author | None, turn: Turn | None) -> None:
         """Remember where whoever reads on begins."""
         header = () if turn is None else turn.spec.header(author)
         self.resume = Resume(len(self.canvas.segments), author, turn, header)
 
-    def header(self, turn: Turn, previous: Author | None, values: Mapping[str, Value]) -> None:
+    def header(self, turn: Turn, script: Script, values: Mapping[str, Value]) -> None:
         """Write and check the header of a turn."""
-        script = self.layout.turn(turn.spec).header(previous)
         steps = script.steps(values)
         if self._own_words(turn, steps) and self.waiting is None:
             self.canvas.write(steps, values, turn.message)
@@ -457,19 +469,12 @@ class Walk:
     def _body(
         self, turn: Turn, own: TurnLayout, values: Mapping[str, Value], keep_open: str | None
     ) -> bool:
-        """Write the body; False if it is a model's that does not begin as its prompt does."""
-        if turn.author != "model":
-            self._write(own.body, values, turn.message)
-            return True
-        prompt = own.prompt.steps(self.document)
+        """Write the body of a model's turn; False if it does not begin as its prompt does."""
         sampled = keep_open is None
-        if sampled and not prompt.steps:
-            self._write(own.body, values, turn.message, sampled=True)
-            return True
         pieces = own.body.steps(values).pieces(values)
         if keep_open is not None:
             pieces = _cut(pieces, turn, values, keep_open)
-        found = _begins(pieces, prompt.text(self.document))
+        found = _begins(pieces, self._prompt(own))
         prompted = found or 0
         for piece in pieces:
             head = piece.text[:prompted]
@@ -480,6 +485,13 @@ class Walk:
                 self.canvas.opened = len(self.canvas.segments)
             self.canvas.put(tail, turn.message, sampled=sampled)
         return found is not None or not sampled
+
+    def _prompt(self, own: TurnLayout) -> str:
+        """What a generation prompt writes of a body."""
+        found = self.prompts.get(own)
+        if found is None:
+            found = self.prompts[own] = own.prompt.steps(self.document).text(self.document)
+        return found
 
     def generation_prompt(self, speaker: Speaker) -> TurnSpec:
         """Open the turn of a speaker; returns how that speaker's turns are written."""
@@ -511,7 +523,7 @@ class Walk:
                 field="role",
             )
         values = self.values(turn)
-        self.header(turn, previous, values)
+        self.header(turn, self.layout.turn(spec).header(previous), values)
         self._resume(previous, turn)
         self._account_for(turn, filled(spec.header(previous), values))
         self._write(self.layout.turn(spec).prompt, values, None)
@@ -553,10 +565,6 @@ class Walk:
                 field="speaker",
             )
         return spec
-
-
-def _grouped(first: Turn, second: Turn) -> bool:
-    return first.spec.group is not None and first.spec is second.spec
 
 
 def _belonging(pieces: list[Piece], message: int | None) -> list[Piece]:
@@ -641,9 +649,10 @@ def render(
     segments, opened, resume = walk_.canvas.segments, walk_.canvas.opened, walk_.resume
     fields = walk_.canvas.fields
     if fmt.dummy_prefix:
-        ahead = _dummy_prefixes(segments[: resume.first], fields, walk_.canvas.starts, None)[0]
-        resume = resume._replace(first=len(ahead))
-        segments, fields, opened = _dummy_prefixes(segments, fields, walk_.canvas.starts, opened)
+        starts = walk_.canvas.starts
+        segments, fields, added = _dummy_prefixes(segments, fields, starts, opened)
+        resume = resume._replace(first=resume.first + bisect_left(added, resume.first))
+        opened = None if opened is None else opened + bisect_left(added, opened)
     first = 0 if past is None else past.messages
     lost = account(fmt, conversation, walk_.plan, walk_.canvas.written, first) + lost
     before: tuple[Segment, ...] = ()
@@ -754,26 +763,25 @@ def _keep_open(walk_: Walk, given: bool | str) -> str | None:
 
 def _dummy_prefixes(
     segments: list[Segment], fields: list[str], turns: set[int], opened: int | None
-) -> tuple[list[Segment], list[str], int | None]:
+) -> tuple[list[Segment], list[str], list[int]]:
     """Write the space that SentencePiece puts before each run of plain text.
 
-    A run begins behind a control token, where a turn begins and where sampling starts. Returned
-    with the fields of the segments and the new place of `opened`.
+    A run begins behind a control token, where a turn begins, where sampling starts, and at
+    `opened`. Returned with the fields of the segments and the places where a space was added.
     """
-    moved: int | None = None
     result: list[Segment] = []
     found: list[str] = []
+    added: list[int] = []
     inside = False
-    sampled = False
+    before = False
     for index, segment in enumerate(segments):
-        begins = not inside or index in turns or (segment.sampled and not sampled)
-        if index == opened:
-            begins, moved = True, len(result)
-        starts = begins and not segment.control
-        if starts:
-            result.append(segment._replace(text=" ", part="scaffold"))
+        _, control, message, _, sampled = segment
+        begins = not inside or (sampled and not before) or index in turns or index == opened
+        if begins and not control:
+            result.append(_segment(Segment, (" ", False, message, "scaffold", sampled)))
             found.append("")
-        inside, sampled = not segment.control, segment.sampled
+            added.append(index)
+        inside, before = not control, sampled
         result.append(segment)
         found.append(fields[index])
-    return result, found, moved
+    return result, found, added
