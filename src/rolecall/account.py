@@ -52,23 +52,43 @@ def account(
         for record in lost
         if record.code in ("reasoning-dropped", "call-dropped")
     }
-    turns = {index: turn for turn in plan.turns for index in [turn.message, *turn.merged]}
+    turns: dict[int | None, Turn] = {}
+    for turn in plan.turns:
+        turns[turn.message] = turn
+        for index in turn.merged:
+            turns[index] = turn
     written_as = layout(fmt)
     for index, message in enumerate(conversation.messages[first:], first):
-        if (index, "role") not in reported and (index, "content") not in reported:
-            missing = dropped | {(index, "content")} if message.prefix else dropped
+        if not reported or not ((index, "role") in reported or (index, "content") in reported):
+            # Most messages are written whole; only where something differs is it looked at closer.
+            if message.content is None or message.content != written.get((index, "content")):
+                lost += _content(fmt, index, message, written)
+            if _says_more(message):
+                missing = dropped | {(index, "content")} if message.prefix else dropped
+                lost += _fields(fmt, index, message, plan, written, missing)
             turn = turns.get(index)
-            lost += _content(fmt, index, message, written)
-            lost += _fields(fmt, index, message, plan, written, missing)
-            lost += _label(written_as, index, message, turn, plan, written)
-        lost += _spare(index, message)
+            if turn is None or message.role != turn.spec.role:
+                lost += _label(written_as, index, message, turn, plan, written)
+        if message.spare:
+            lost += _spare(index, message)
     lost += _readings(fmt, conversation, plan, first)
-    return in_order(lost)
+    return in_order(lost) if len(lost) > 1 else lost
 
 
 def in_order(lost: list[Lost]) -> list[Lost]:
     """Records in the order of the messages, those of the conversation as a whole at the end."""
     return sorted(lost, key=lambda record: (record.message is None, record.message or 0))
+
+
+def _says_more(message: Message) -> bool:
+    """Whether anything stands beside the content."""
+    return bool(
+        message.tool_calls
+        or message.reasoning_content
+        or message.name is not None
+        or message.tool_call_id is not None
+        or message.attributes
+    )
 
 
 def _fields(
@@ -140,7 +160,7 @@ def _label(
             return ()
         detail = f"{fmt.name} writes this message without the label {role!r}"
         return [Lost("note", "label-dropped", index, "role", detail)]
-    if role == turn.spec.role or (index, "role") in written:
+    if (index, "role") in written:
         return ()
     holds = written_as.turn(turn.spec).in_header
     if turn.message != index and holds & {"role", "speaker"}:
@@ -154,11 +174,9 @@ def _label(
     return [Lost("note", "label-dropped", index, "role", detail)]
 
 
-def _content(fmt: Format, index: int, message: Message, written: Written) -> Iterable[Lost]:
+def _content(fmt: Format, index: int, message: Message, written: Written) -> list[Lost]:
     """What became of the content."""
     content, kept = message.content, written.get((index, "content"))
-    if content == (kept or ""):
-        return ()
     lost = [] if content is None or isinstance(content, str) else _parts(fmt, index, content)
     text = message.text
     if not text:
@@ -199,9 +217,7 @@ def _parts(fmt: Format, index: int, parts: tuple[Mapping[str, Any], ...]) -> lis
     return lost
 
 
-def _spare(index: int, message: Message) -> Iterable[Lost]:
-    if not message.spare:
-        return ()
+def _spare(index: int, message: Message) -> list[Lost]:
     return [
         Lost(
             SPARE_KEYS[key],
@@ -222,8 +238,9 @@ def _readings(fmt: Format, conversation: Conversation, plan: Plan, first: int) -
                 f"the same ids as a {plan.receiver.spec.role} message that begins with this text"
             )
             yield Lost("warning", "ambiguous", index, "content", detail)
+    written_as = layout(fmt)
     for turn in plan.turns:
-        twin = shared_header(fmt, turn)
+        twin = shared_header(fmt, turn) if written_as.turn(turn.spec).twins else None
         if twin is not None and turn.message is not None:
             detail = f"the same ids as a {twin.role} message that holds this text"
             yield Lost("warning", "ambiguous", turn.message, "role", detail)
@@ -238,7 +255,7 @@ def _readings(fmt: Format, conversation: Conversation, plan: Plan, first: int) -
                     "no control token tells them apart"
                 )
                 yield Lost("warning", "reads-as-turn", index, "content", detail)
-    if not layout(fmt).opens_calls_in_words:
+    if not written_as.opens_calls_in_words:
         return
     for turn in plan.turns:
         opening = call_opening(fmt, turn.spec)

@@ -81,7 +81,10 @@ class Speakers:
 
     def add(self, turn: Turn) -> None:
         """Remember the speaker of a turn; the first turn of a name decides."""
-        self.remember(turn.author, turn.role, turn.name, turn.spec.role)
+        if turn.name is not None:
+            self.names.setdefault(turn.name, (turn.author, turn.role))
+        else:
+            self.unnamed.setdefault(turn.spec.role, turn.author)
 
     def remember(self, author: Author, role: str, name: str | None, unlabelled: str) -> None:
         """Remember who spoke; `unlabelled` is the role that the header alone stands for."""
