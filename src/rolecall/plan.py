@@ -7,9 +7,8 @@ the format's file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall import strategies
 from rolecall.conversation import DEFAULT_ROLE, Author, Conversation, Message
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from rolecall.header import Speakers
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(NamedTuple):
     """What a walk must know of turns that were written before it, in a format that leaves them."""
 
     messages: int
@@ -52,27 +50,27 @@ class Past:
     """The records about them."""
 
 
-@dataclass(slots=True)
 class Plan:
     """The turns to write, with what had to be decided on the way."""
 
-    turns: list[Turn]
-    authors: tuple[Author, ...]
-    """Author of each of the caller's messages."""
-    tools: Value = ()
-    """Tool schemas where they are a turn of their own at the start."""
-    receiver: Turn | None = None
-    """The client's turn that system messages were moved into."""
-    implied: set[tuple[int | None, str]] = field(default_factory=set[tuple[int | None, str]])
-    """``(message, field)`` of attributes that what is written says without them."""
-    lost: list[Lost] = field(default_factory=list[Lost])
-    """Records of what was decided; what the walk fails to write is added by the account."""
-    called: dict[str | None, str] = field(default_factory=dict[str | None, str])
-    """Id of a call to the name of its function."""
-    numbered: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """Calls without a result; see `Past.numbered`."""
-    calls: int = 0
-    """How many calls there are, where the format numbers them."""
+    def __init__(self, authors: tuple[Author, ...]) -> None:
+        self.turns: list[Turn] = []
+        self.authors = authors
+        """Author of each of the caller's messages."""
+        self.tools: Value = ()
+        """Tool schemas where they are a turn of their own at the start."""
+        self.receiver: Turn | None = None
+        """The client's turn that system messages were moved into."""
+        self.implied: set[tuple[int | None, str]] = set()
+        """``(message, field)`` of attributes that what is written says without them."""
+        self.lost: list[Lost] = []
+        """Records of what was decided; what the walk fails to write is added by the account."""
+        self.called: dict[str | None, str] = {}
+        """Id of a call to the name of its function."""
+        self.numbered: list[tuple[str, str]] = []
+        """Calls without a result; see `Past.numbered`."""
+        self.calls = 0
+        """How many calls there are, where the format numbers them."""
 
 
 def make_plan(
@@ -96,7 +94,7 @@ def make_plan(
     """
     first = 0 if past is None else past.messages
     authors = conversation.authors(fmt.declared, first)
-    plan = Plan([], authors)
+    plan = Plan(authors)
     if past is not None:
         plan.authors = (*past.authors, *authors)
         plan.called, plan.numbered = dict(past.called), list(past.numbered)

@@ -167,21 +167,21 @@ class Rendering:
 _FIELDS = frozenset(item.name for item in fields(Rendering))
 
 
-@dataclass(slots=True)
 class Canvas:
     """Collects pieces as segments and keeps the account of what was written."""
 
-    segments: list[Segment] = field(default_factory=list[Segment])
-    fields: list[str] = field(default_factory=list[str])
-    """Of each segment: the field that its text is from, or nothing where it is the format's."""
-    written: dict[tuple[int | None, str], str] = field(
-        default_factory=dict[tuple[int | None, str], str]
-    )
-    """``(message, field)`` to the characters of it that were written."""
-    starts: set[int] = field(default_factory=set[int])
-    """Number of segments before each turn."""
-    opened: int | None = None
-    """Number of segments before what a final message that is left open says."""
+    __slots__ = ("fields", "opened", "segments", "starts", "written")
+
+    def __init__(self) -> None:
+        self.segments: list[Segment] = []
+        self.fields: list[str] = []
+        """Of each segment: the field that its text is from, or nothing where it is the format's."""
+        self.written: dict[tuple[int | None, str], str] = {}
+        """``(message, field)`` to the characters of it that were written."""
+        self.starts: set[int] = set()
+        """Number of segments before each turn."""
+        self.opened: int | None = None
+        """Number of segments before what a final message that is left open says."""
 
     def put(self, piece: Piece, message: int | None, *, sampled: bool) -> None:
         """Add one piece; format text takes the message of the turn it stands in."""
@@ -531,13 +531,11 @@ class Walk:
 
     def silent(self, spec: TurnSpec, author: Author, role: str, name: str | None) -> Turn:
         """A turn of a speaker that says nothing."""
-        turn = Turn(spec, author, role, name, None)
         label = self.fmt.labels.get(role, (Piece(role, "role", None, "role"),))
-        turn.values["role"] = label
+        values: dict[str, Value] = {"role": label, "speaker": label}
         if name:
-            turn.values["name"] = (Piece(name, "name", None, "name"),)
-        turn.values["speaker"] = turn.values.get("name") or label
-        return turn
+            values["name"] = values["speaker"] = (Piece(name, "name", None, "name"),)
+        return Turn(spec, author, role, name, None, values, [], [])
 
     def _account_for(self, turn: Turn, written: Mapping[str, Value]) -> None:
         """Record what the header of a generation prompt does not say of the speaker asked for."""
@@ -644,8 +642,7 @@ def render(
         final = own.spec if own is not None else None
         default = fmt.spec("model", DEFAULT_ROLE["model"])
         if keep_open is None and default is not None:
-            final = default
-            own = walk_.silent(default, "model", DEFAULT_ROLE["model"], None)
+            own, final = None, default
     segments, opened, resume = walk_.canvas.segments, walk_.canvas.opened, walk_.resume
     fields = walk_.canvas.fields
     if fmt.dummy_prefix:
@@ -673,7 +670,7 @@ def render(
         authors=walk_.plan.authors,
         segments=(*before, *segments),
         lost=tuple(lost),
-        stop=stops(walk_, final, own),
+        stop=stops(walk_, final, own, choosing=isinstance(speaker, ModelChoice)),
         opened=opened,
         resume=resume,
         speakers=walk_.speakers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rolecall.conversation import Author
+from rolecall.conversation import DEFAULT_ROLE, Author
 from rolecall.pattern import DOCUMENT_TOKENS, Piece
 from rolecall.steps import Script
 from rolecall.turn import Turn, TurnSpec, text_of
@@ -17,7 +17,9 @@ LABELS = frozenset(("role", "speaker", *DOCUMENT_TOKENS))
 """Slots of a header that are filled whoever speaks."""
 
 
-def stops(walk: Walk, spec: TurnSpec | None, own: Turn | None) -> tuple[str, ...]:
+def stops(
+    walk: Walk, spec: TurnSpec | None, own: Turn | None, *, choosing: bool
+) -> tuple[str, ...]:
     """What ends a turn: control tokens, then strings, the longer ones first.
 
     Where headers are plain words nothing keeps a model from writing on behind its end, so there the
@@ -27,21 +29,22 @@ def stops(walk: Walk, spec: TurnSpec | None, own: Turn | None) -> tuple[str, ...
     Args:
         walk: The walk over what stands before the turn.
         spec: How the turn is written.
-        own: The turn, or None where the model chooses who speaks.
+        own: The turn, or None where it is that of ``assistant``.
+        choosing: Whether the model chooses who speaks.
     """
     if spec is None:
         return ()
     if not walk.layout.fenced or walk.conversation.options:
-        return _stops(walk, spec, own)
+        return _stops(walk, spec, own, choosing=choosing)
     # A control token stands in every header, so it does not matter who has spoken.
     known = walk.layout.turn(spec).stops
     with_tools = "has_tools" in walk.document
     if with_tools not in known:
-        known[with_tools] = _stops(walk, spec, own)
+        known[with_tools] = _stops(walk, spec, own, choosing=choosing)
     return known[with_tools]
 
 
-def _stops(walk: Walk, spec: TurnSpec, own: Turn | None) -> tuple[str, ...]:
+def _stops(walk: Walk, spec: TurnSpec, own: Turn | None, *, choosing: bool) -> tuple[str, ...]:
     fmt, written = walk.fmt, walk.layout.turn(spec)
     tokens: list[str] = []
     strings: list[str] = []
@@ -56,8 +59,10 @@ def _stops(walk: Walk, spec: TurnSpec, own: Turn | None) -> tuple[str, ...]:
         for turn in unspoken:
             pieces = _header(walk, turn, spec.author)
             tokens += [piece.text for piece in pieces if piece.control][:1]
-    mine = None if own is None else text_of(tuple(_header(walk, own, spec.author)))
-    for turn in _others(walk, unspoken, spec.author, choosing=own is None):
+    if own is None:
+        own = walk.silent(spec, spec.author, DEFAULT_ROLE["model"], None)
+    mine = None if choosing else text_of(tuple(_header(walk, own, spec.author)))
+    for turn in _others(walk, unspoken, spec.author, choosing=choosing):
         pieces = _header(walk, turn, spec.author)
         text = text_of(tuple(pieces))
         # A string that the format gives finds its header with any white space before it.

@@ -55,7 +55,7 @@ PARSED_KEY = "unread"
 def read_cast(given: object) -> Cast:
     """Check a cast; see `Cast.read`."""
     if given is None:
-        return Cast()
+        return Cast({})
     if isinstance(given, Cast):
         return given
     by_key, items = _as_mapping(given), _as_list(given)
@@ -96,40 +96,37 @@ def read_conversation(
     given: object, tools: object, cast: object, options: Mapping[str, Any]
 ) -> Conversation:
     """Check a conversation; see `Conversation.read`."""
-    own_cast = Cast()
+    own_cast: Cast | None = None
     own_options: Mapping[str, Any] = {}
+    wire = _as_mapping(given)
     if isinstance(given, Conversation):
         own_cast, own_options = read_cast(given.cast), _read_options(given.options)
         tools = given.tools if tools is None else tools
         given = given.messages
-    else:
-        wire = _as_mapping(given)
-        if wire is not None:
-            for key in wire:
-                if key not in CONVERSATION_KEYS and key != PARSED_KEY:
-                    raise ConversationError(
-                        f"unknown key {key!r}{nearest(str(key), CONVERSATION_KEYS)} "
-                        f"(known: {', '.join(CONVERSATION_KEYS)})"
-                    )
-            if "messages" not in wire:
-                raise ConversationError("there is no key 'messages'")
-            own_cast = read_cast(wire.get("cast"))
-            own_options = _read_options(wire.get("options"))
-            tools = wire.get("tools") if tools is None else tools
-            given = wire["messages"]
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise ConversationError(f"found {_kind(given)}; give a list of messages", field="messages")
-    messages = tuple(
-        [
-            _read_message(index, item)
-            for index, item in enumerate(typing_cast("Iterable[object]", given))
-        ]
+    elif wire is not None:
+        for key in wire:
+            if key not in CONVERSATION_KEYS and key != PARSED_KEY:
+                raise ConversationError(
+                    f"unknown key {key!r}{nearest(str(key), CONVERSATION_KEYS)} "
+                    f"(known: {', '.join(CONVERSATION_KEYS)})"
+                )
+        if "messages" not in wire:
+            raise ConversationError("there is no key 'messages'")
+        own_cast = read_cast(wire.get("cast"))
+        own_options = _read_options(wire.get("options"))
+        tools = wire.get("tools") if tools is None else tools
+        given = wire["messages"]
+    messages = tuple([_read_message(index, item) for index, item in enumerate(_as_items(given))])
+    entries: dict[tuple[str, str | None], Author] = {}
+    for some in (own_cast, None if cast is None else read_cast(cast)):
+        if some is not None:
+            entries.update(some.entries)
+    return Conversation(
+        messages,
+        None if tools is None else _read_tools(tools),
+        Cast(entries),
+        {**own_options, **options},
     )
-    merged: dict[tuple[str, str | None], Author] = {
-        **own_cast.entries,
-        **read_cast(cast).entries,
-    }
-    return Conversation(messages, _read_tools(tools), Cast(merged), {**own_options, **options})
 
 
 def _as_mapping(value: object) -> Mapping[str, Any] | None:
@@ -146,6 +143,15 @@ def _as_list(value: object) -> Sequence[object] | None:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
         return None
     return typing_cast("Sequence[object]", value)
+
+
+def _as_items(given: object) -> Iterable[object]:
+    """The messages one by one."""
+    if type(given) is not list and (
+        isinstance(given, (str, bytes)) or not isinstance(given, Iterable)
+    ):
+        raise ConversationError(f"found {_kind(given)}; give a list of messages", field="messages")
+    return typing_cast("Iterable[object]", given)
 
 
 def _kind(value: object) -> str:
@@ -508,9 +514,7 @@ def _read_flag(index: int, given: object) -> bool:
     )
 
 
-def _read_tools(given: object) -> tuple[Mapping[str, Any], ...] | None:
-    if given is None:
-        return None
+def _read_tools(given: object) -> tuple[Mapping[str, Any], ...]:
     items = _as_list(given)
     if items is None:
         raise ConversationError(f"found {_kind(given)}; it must be a list of tools", field="tools")
