@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rolecall.bulk.assemble import Arrays, Poured, assemble
+from rolecall.bulk.filled import Filled, fill
+from rolecall.bulk.moulds import Manner, manner
 from rolecall.encode import Encoding, encode
 from rolecall.errors import ConversationError, InputError
+from rolecall.mask import Choice, Said, factors, of_model
+from rolecall.tokenizers import Tokenizer
 from rolecall.tokenizers import tokenizer as load
 
 if TYPE_CHECKING:
+    from rolecall.conversation import Message
     from rolecall.format import Format
+
+Made = Filled | Encoding
+"""A conversation of a batch: in its mould, or encoded by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +43,45 @@ class Batch:
     """bool[n]: whether the token spans segments."""
     offsets: npt.NDArray[np.int64]
     """int64[k + 1]: conversation i holds the tokens from ``offsets[i]`` to ``offsets[i + 1]``."""
-    encodings: tuple[Encoding, ...]
-    """The encoding of each conversation, in order."""
+    made: Sequence[Made] = field(repr=False)
+    """What each conversation was made of."""
+    tokenizer: Tokenizer = field(repr=False)
+    """The vocabulary that the ids are of."""
 
     def __len__(self) -> int:
         """How many conversations there are."""
-        return len(self.encodings)
+        return len(self.made)
 
-    def mask(self, author: str | None = None, **conditions: Any) -> npt.NDArray[np.bool_]:
+    @cached_property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """The encoding of each conversation, in order; made when they are asked for."""
+        return tuple(self._encoding(number) for number in range(len(self)))
+
+    def _encoding(self, number: int) -> Encoding:
+        made = self.made[number]
+        if isinstance(made, Encoding):
+            return made
+        own = slice(self.offsets[number], self.offsets[number + 1])
+        return Encoding.later(
+            ids=self.ids[own],
+            message=self.message[own],
+            part=self.part[own],
+            sampled=self.sampled[own],
+            straddles=self.straddles[own],
+            rendering=made.rendering(),
+            tokenizer=self.tokenizer,
+        )
+
+    def mask(
+        self,
+        author: str | None = None,
+        *,
+        role: str | None = None,
+        name: str | None = None,
+        message: int | None = None,
+        where: Callable[[Message], bool] | None = None,
+        header: bool = False,
+    ) -> npt.NDArray[np.bool_]:
         """The tokens to train on, over all conversations; see `Encoding.mask`.
 
         Returns:
@@ -49,8 +90,13 @@ class Batch:
         Raises:
             InputError: If a condition is of the wrong form.
         """
-        masks = [encoding.mask(author, **conditions) for encoding in self.encodings]
-        return np.concatenate([np.zeros(0, np.bool_), *masks])
+        choice = Choice(author, role, name, message, where, header).checked()
+        chosen = self._table(
+            lambda made: choice.of(_said(made), lambda: _messages(made)),
+            np.bool_,
+            by_texts=where is not None,
+        )
+        return choice.tokens(self, chosen, self._of_model, self._entries)
 
     def weights(self, author: str | None = None, **conditions: Any) -> npt.NDArray[np.float32]:
         """The loss weight of every token, over all conversations; see `Encoding.weights`.
@@ -61,42 +107,154 @@ class Batch:
         Raises:
             InputError: If a condition is of the wrong form.
         """
-        weights = [encoding.weights(author, **conditions) for encoding in self.encodings]
-        return np.concatenate([np.zeros(0, np.float32), *weights])
+        table = self._table(lambda made: factors(_said(made)), np.float32)
+        found: npt.NDArray[np.float32] = table[self._entries]
+        found[~self.mask(author, **conditions)] = 0
+        return found
+
+    @cached_property
+    def _of_model(self) -> npt.NDArray[np.bool_]:
+        return self._table(lambda made: of_model(_said(made)), np.bool_)
+
+    @cached_property
+    def _entries(self) -> npt.NDArray[np.int64]:
+        """int64[n]: where a table over all messages has the message of each token."""
+        counts = np.array([1 + len(_said(made).authors) for made in self.made], np.int64)
+        begins = counts.cumsum() - counts
+        return (begins + 1).repeat(np.diff(self.offsets)) + self.message
+
+    def _table(
+        self, of: Callable[[Made], npt.NDArray[Any]], dtype: Any, *, by_texts: bool = False
+    ) -> npt.NDArray[Any]:
+        """A table over all messages, with an entry of 0 before those of each conversation.
+
+        Args:
+            of: Makes the entries of a conversation.
+            dtype: The type of the entries.
+            by_texts: Whether they depend on texts; if not, conversations of one mould share them.
+        """
+        known: dict[int, npt.NDArray[Any]] = {}
+        none = np.zeros(1, dtype)
+        parts = [none[:0]]
+        for made in self.made:
+            if by_texts or not isinstance(made, Filled):
+                parts += (none, of(made))
+                continue
+            key = id(made.mould)
+            if key not in known:
+                known[key] = np.concatenate((none, of(made)))
+            parts.append(known[key])
+        return np.concatenate(parts)
 
 
-def make_batch(encodings: list[Encoding]) -> Batch:
-    """Put encodings end to end."""
-
-    def joined(name: str, dtype: Any) -> npt.NDArray[Any]:
-        return np.concatenate([np.zeros(0, dtype), *(getattr(item, name) for item in encodings)])
-
-    return Batch(
-        ids=joined("ids", np.int32),
-        message=joined("message", np.int32),
-        part=joined("part", np.uint8),
-        sampled=joined("sampled", np.bool_),
-        straddles=joined("straddles", np.bool_),
-        offsets=np.cumsum([0, *(len(item) for item in encodings)], dtype=np.int64),
-        encodings=tuple(encodings),
-    )
+def _said(made: Made) -> Said:
+    return made.mould if isinstance(made, Filled) else made.said
 
 
-def encode_each(
-    fmt: Format, conversations: Iterable[object], tokenizer: object, arguments: dict[str, Any]
-) -> Iterator[Encoding]:
-    """Render and encode conversations one by one.
+def _messages(made: Made) -> Sequence[Message]:
+    rendering = made.rendered() if isinstance(made, Filled) else made.rendering
+    return rendering.conversation.messages
 
-    Raises:
-        ConversationError: As `Format.render` does, with the number of the conversation in front.
-    """
-    vocabulary = load(tokenizer)
-    for number, conversation in enumerate(conversations):
+
+class _Maker:
+    """Makes batches of one format, vocabulary and manner."""
+
+    def __init__(self, fmt: Format, tokenizer: object, arguments: dict[str, Any]) -> None:
+        self.fmt = fmt
+        self.tokenizer = load(tokenizer)
+        self.manner: Manner = manner(arguments)
+        self.control = frozenset(fmt.control)
+
+    def fill(self, number: int, conversation: object) -> tuple[Made, Poured | None]:
+        """Render a conversation, and pour it where it has a mould; else it is encoded."""
         try:
-            yield encode(fmt.render(conversation, **arguments), vocabulary)
+            found = fill(self.fmt, self.manner, conversation)
+            if isinstance(found, Filled):
+                poured = found.pour(self.tokenizer)
+                if poured is not None:
+                    return found, poured
+                found = found.rendered()
+            return encode(found, self.tokenizer), None
         except ConversationError as error:
             error.args = (f"conversation {number}, {error}",)
             raise
+
+    def batch(self, items: list[tuple[Made, Poured | None]]) -> Batch:
+        """Encode what was poured, and put all of it end to end."""
+        made = [item for item, _ in items]
+        numbers = [number for number, (_, poured) in enumerate(items) if poured is not None]
+        if not numbers:
+            return self._joined(
+                made, [_arrays(item) for item in made if isinstance(item, Encoding)]
+            )
+        arrays, odd = assemble(
+            [poured for _, poured in items if poured is not None], self.tokenizer, self.control
+        )
+        if not odd and len(numbers) == len(made):
+            return Batch(*arrays, made, self.tokenizer)
+        for place in odd:
+            item = made[numbers[place]]
+            assert isinstance(item, Filled)
+            made[numbers[place]] = encode(item.rendered(), self.tokenizer)
+        places = dict(zip(numbers, range(len(numbers)), strict=True))
+        parts = [
+            _arrays(item) if isinstance(item, Encoding) else _part(arrays, places[number])
+            for number, item in enumerate(made)
+        ]
+        return self._joined(made, parts)
+
+    def end_to_end(self, batches: list[Batch]) -> Batch:
+        """Batches as one."""
+        if len(batches) == 1:
+            return batches[0]
+        parts = [
+            Arrays(b.ids, b.message, b.part, b.sampled, b.straddles, b.offsets) for b in batches
+        ]
+        joined = self._joined([item for batch in batches for item in batch.made], parts)
+        ends = np.cumsum([0, *(len(part.ids) for part in parts)])
+        offsets = [part.offsets[1:] + end for part, end in zip(parts, ends, strict=False)]
+        return replace(joined, offsets=np.concatenate([ends[:1], *offsets]))
+
+    def _joined(self, made: list[Made], parts: list[Arrays]) -> Batch:
+        def joined(field: int, dtype: Any) -> npt.NDArray[Any]:
+            return np.concatenate([np.zeros(0, dtype), *(part[field] for part in parts)])
+
+        return Batch(
+            ids=joined(0, np.int32),
+            message=joined(1, np.int32),
+            part=joined(2, np.uint8),
+            sampled=joined(3, np.bool_),
+            straddles=joined(4, np.bool_),
+            offsets=np.cumsum([0, *(len(part.ids) for part in parts)], dtype=np.int64),
+            made=made,
+            tokenizer=self.tokenizer,
+        )
+
+
+def _arrays(encoding: Encoding) -> Arrays:
+    e = encoding
+    return Arrays(e.ids, e.message, e.part, e.sampled, e.straddles, np.zeros(0, np.int64))
+
+
+def _part(arrays: Arrays, number: int) -> Arrays:
+    """The arrays of one conversation."""
+    own = slice(arrays.offsets[number], arrays.offsets[number + 1])
+    return Arrays(
+        arrays.ids[own],
+        arrays.message[own],
+        arrays.part[own],
+        arrays.sampled[own],
+        arrays.straddles[own],
+        arrays.offsets[:0],
+    )
+
+
+def encode_batch(
+    fmt: Format, conversations: Iterable[object], tokenizer: object, arguments: dict[str, Any]
+) -> Batch:
+    """Encode conversations into one batch; see `Format.encode_batch`."""
+    maker = _Maker(fmt, tokenizer, arguments)
+    return maker.batch([maker.fill(*numbered) for numbered in enumerate(conversations)])
 
 
 def encode_iter(
@@ -109,17 +267,63 @@ def encode_iter(
     """Batches of at least `batch_tokens` tokens, but for the last one; see `Format.encode_iter`."""
     if isinstance(batch_tokens, bool) or not isinstance(batch_tokens, int) or batch_tokens < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"batch_tokens: found {batch_tokens!r}; it must be a whole number above 0")
-    return _batches(encode_each(fmt, conversations, tokenizer, arguments), batch_tokens)
+    return _batches(_Maker(fmt, tokenizer, arguments), conversations, batch_tokens)
 
 
-def _batches(encodings: Iterator[Encoding], batch_tokens: int) -> Iterator[Batch]:
-    waiting: list[Encoding] = []
+def _batches(maker: _Maker, conversations: Iterable[object], batch_tokens: int) -> Iterator[Batch]:
+    """Read conversations as long as they cannot be more tokens than are missing, and encode them.
+
+    So nothing is read that the next batch does not hold.
+    """
+    waiting: list[Batch] = []
     total = 0
-    for encoding in encodings:
-        waiting.append(encoding)
-        total += len(encoding)
-        if total >= batch_tokens:
-            yield make_batch(waiting)
-            waiting, total = [], 0
+    items: list[tuple[Made, Poured | None]] = []
+    most = 0
+    for numbered in enumerate(conversations):
+        items.append(maker.fill(*numbered))
+        most += _most(*items[-1])
+        if total + most < batch_tokens:
+            continue
+        rest: Batch | None = maker.batch(items)
+        items, most = [], 0
+        while rest is not None:
+            full, rest = _cut(rest, batch_tokens - total)
+            waiting.append(full)
+            total += len(full.ids)
+            if total >= batch_tokens:
+                yield maker.end_to_end(waiting)
+                waiting, total = [], 0
+    if items:
+        waiting.append(maker.batch(items))
     if waiting:
-        yield make_batch(waiting)
+        yield maker.end_to_end(waiting)
+
+
+def _most(made: Made, poured: Poured | None) -> int:
+    """How many tokens a conversation can be: texts are a token a byte at most, as a rule."""
+    if poured is None:
+        return len(made) if isinstance(made, Encoding) else 0
+    return poured.fitted.most + sum(poured.sizes)
+
+
+def _cut(batch: Batch, tokens: int) -> tuple[Batch, Batch | None]:
+    """A batch up to the conversation that brings it to so many tokens, and what is behind it."""
+    end = int(batch.offsets.searchsorted(tokens))
+    if end >= len(batch):
+        return batch, None
+    return _between(batch, 0, end), _between(batch, end, len(batch))
+
+
+def _between(batch: Batch, begin: int, end: int) -> Batch:
+    offsets = batch.offsets[begin : end + 1]
+    own = slice(offsets[0], offsets[-1])
+    return Batch(
+        batch.ids[own],
+        batch.message[own],
+        batch.part[own],
+        batch.sampled[own],
+        batch.straddles[own],
+        offsets - offsets[0],
+        batch.made[begin:end],
+        batch.tokenizer,
+    )

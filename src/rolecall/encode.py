@@ -21,7 +21,8 @@ from rolecall.segment import PARTS, Rendered, Segment, Writer
 from rolecall.tokenizers import RunStart, Span, Tokenizer
 
 if TYPE_CHECKING:
-    from rolecall.conversation import Message
+    from rolecall.conversation import Author, Message
+    from rolecall.mask import Said
 
 WHITE_SPACE = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
@@ -59,7 +60,27 @@ class Encoding:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @classmethod
+    def later(cls, **known: Any) -> Encoding:
+        """An encoding whose `lost` is made when it is asked for."""
+        encoding = object.__new__(cls)
+        encoding.__dict__.update(known)
+        return encoding
+
+    def __getattr__(self, name: str) -> Any:
+        """What was left for later; only then is an attribute missing."""
+        if name != "lost" or "tokenizer" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        assert self.tokenizer is not None
+        rendering = self.rendering
+        found = encode_segments(
+            rendering.writer, rendering.segments, self.tokenizer, opened=rendering.opened
+        )
+        self.__dict__["lost"] = found.lost
+        return found.lost
+
     def __getstate__(self) -> dict[str, Any]:
+        _ = self.lost
         return {**self.__dict__, "tokenizer": None}
 
     def mask(
@@ -92,9 +113,19 @@ class Encoding:
         Raises:
             InputError: If a condition is of the wrong form.
         """
-        from rolecall.mask import mask
+        from rolecall.mask import Choice, of_model
 
-        return mask(self, author, role, name, message, where, header=header)
+        choice = Choice(author, role, name, message, where, header).checked()
+        said = self.said
+        chosen = choice.of(said, lambda: self.rendering.conversation.messages)
+        # Index -1, a token of no message, reads the last entry of both tables, which is False.
+        none = np.zeros(1, np.bool_)
+        return choice.tokens(
+            self,
+            np.concatenate((chosen, none)),
+            np.concatenate((of_model(said), none)),
+            self.message,
+        )
 
     def weights(self, author: str | None = None, **conditions: Any) -> npt.NDArray[np.float32]:
         """The loss weight of every token: `mask` times the weight of its message (None is 1).
@@ -105,13 +136,37 @@ class Encoding:
         Raises:
             InputError: If a condition is of the wrong form.
         """
-        from rolecall.mask import weights
+        from rolecall.mask import factors
 
-        return weights(self, author, **conditions)
+        found = np.concatenate((factors(self.said), np.zeros(1, np.float32)))
+        return self.mask(author, **conditions) * found[self.message]
+
+    @property
+    def said(self) -> Said:
+        """Who said the messages, and what they weigh."""
+        filled = getattr(self.rendering, "filled", None)
+        if filled is not None:
+            return filled.mould
+        messages = self.rendering.conversation.messages
+        return _Said(
+            self.rendering.authors,
+            tuple(message.role for message in messages),
+            tuple(message.name for message in messages),
+            tuple(message.weight for message in messages),
+        )
+
+
+class _Said(NamedTuple):
+    """Who said the messages of a conversation."""
+
+    authors: tuple[Author, ...]
+    roles: tuple[str, ...]
+    names: tuple[str | None, ...]
+    weights: tuple[float | None, ...]
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
     """Plain text that is encoded whole, with the segments it is made of."""
 
     segments: list[int]
@@ -129,6 +184,13 @@ def encode(rendering: Rendered, tokenizer: Tokenizer, *, missing: int | None = N
     Raises:
         TokenizerError: If the vocabulary lacks a control token and `missing` is None.
     """
+    filled = getattr(rendering, "filled", None)
+    if filled is not None and missing is None:
+        from rolecall.bulk.single import encode_filled
+
+        found = encode_filled(filled, rendering, tokenizer)
+        if found is not None:
+            return found
     absent = missing_control(rendering.segments, tokenizer)
     if absent and missing is None:
         raise lacking(rendering.writer, tokenizer, absent)
@@ -179,7 +241,7 @@ def encode_segments(
         before: What stands before the first segment, or None at the start of a document. Text
             behind text is not joined to it.
     """
-    items = _runs(segments, opened, before, dummy_prefix=fmt.dummy_prefix)
+    items = runs_of(segments, opened, before, dummy_prefix=fmt.dummy_prefix)
     texts = _texts(segments, items, tokenizer, before)
     encoded = iter(
         tokenizer.encode_runs([(run.text, run.start) for run in texts], frozenset(fmt.control))
@@ -214,35 +276,35 @@ def missing_control(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> list
     return [token for token in tokens if tokenizer.control_id(token) is None]
 
 
-def _runs(
+def runs_of(
     segments: tuple[Segment, ...],
     opened: int | None,
     before: Segment | None,
     *,
     dummy_prefix: bool,
-) -> list[int | _Run]:
+) -> list[int | Run]:
     """Control segments by index, and runs of plain ones, cut where sampling starts.
 
     What a message left open says was sampled once, behind the generation prompt.
     """
-    items: list[int | _Run] = []
+    items: list[int | Run] = []
     for index, segment in enumerate(segments):
         if segment.control:
             items.append(index)
             continue
         last = items[-1] if items else None
-        if isinstance(last, _Run):
+        if isinstance(last, Run):
             previous = segments[last.segments[-1]]
             if (not segment.sampled or previous.sampled) and index != opened:
                 last.segments.append(index)
                 continue
-            items.append(_Run([index], RunStart.CONTINUED))
+            items.append(Run([index], RunStart.CONTINUED))
         elif dummy_prefix or (last is None and before is not None and not before.control):
-            items.append(_Run([index], RunStart.CONTINUED))
+            items.append(Run([index], RunStart.CONTINUED))
         else:
             first = last is None and before is None
             start = RunStart.DOCUMENT if first else RunStart.SECTION
-            items.append(_Run([index], start))
+            items.append(Run([index], start))
     return items
 
 
@@ -259,7 +321,7 @@ class _Text(NamedTuple):
 
 def _texts(
     segments: tuple[Segment, ...],
-    items: list[int | _Run],
+    items: list[int | Run],
     tokenizer: Tokenizer,
     before: Segment | None,
 ) -> list[_Text]:
@@ -292,7 +354,7 @@ def _texts(
     return texts
 
 
-def _swallowed(segments: tuple[Segment, ...], run: _Run, first: int, end: int) -> frozenset[int]:
+def _swallowed(segments: tuple[Segment, ...], run: Run, first: int, end: int) -> frozenset[int]:
     """The messages that lose text of their own where only some characters of a run are kept."""
     found: set[int] = set()
     at = 0

@@ -22,6 +22,7 @@ from rolecall.turn import TurnSpec
 
 if TYPE_CHECKING:
     from rolecall.batch import Batch
+    from rolecall.bulk.moulds import Manner
     from rolecall.encode import Encoding
     from rolecall.export import Exported
     from rolecall.render import Rendering, Speaker
@@ -250,16 +251,32 @@ class Format:
             OptionError: If an option is unknown or its value is of the wrong type.
             LossError: If something is lost that `strict` does not allow.
         """
+        from rolecall.bulk.filled import Filled, fill
+        from rolecall.bulk.moulds import manner
+
+        arguments = {
+            "tools": tools,
+            "cast": cast,
+            "add_generation_prompt": add_generation_prompt,
+            "continue_final_message": continue_final_message,
+            "speaker": speaker,
+            "strict": strict,
+            **options,
+        }
+        found = fill(self, manner(arguments), messages)
+        return found.rendering() if isinstance(found, Filled) else found
+
+    def walk(self, conversation: object, manner: Manner) -> Rendering:
+        """Render a conversation segment by segment; see `render`, which does so where it must."""
+        from rolecall.bulk.moulds import DEFAULTS
         from rolecall.render import render
 
-        return render(
-            self,
-            Conversation.read(messages, tools=tools, cast=cast, options=options),
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=continue_final_message,
-            speaker=speaker,
-            strict=strict,
+        given = dict(manner.arguments)
+        asked = {name: given.pop(name) for name in DEFAULTS}
+        read = Conversation.read(
+            conversation, tools=manner.tools, cast=asked.pop("cast"), options=given
         )
+        return render(self, read, **asked)
 
     def encode_batch(
         self, conversations: Iterable[object], tokenizer: object, **arguments: Any
@@ -276,9 +293,9 @@ class Format:
             ConversationError: As `render` does, with the number of the conversation in front.
             TokenizerError: If the tokenizer lacks a control token of the format.
         """
-        from rolecall.batch import encode_each, make_batch
+        from rolecall.batch import encode_batch
 
-        return make_batch(list(encode_each(self, conversations, tokenizer, arguments)))
+        return encode_batch(self, conversations, tokenizer, arguments)
 
     def encode_iter(
         self,

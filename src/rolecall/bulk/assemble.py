@@ -1,0 +1,201 @@
+"""Arrays of many conversations from their runs of text, without an object per token.
+
+Every token spells so many bytes, and every segment is so many bytes long: where the two sums meet
+is where a segment ends. A token that reaches over the end of a segment belongs to the one in which
+it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rolecall.bulk.fit import STARTS, Fitted, join
+from rolecall.tokenizers import Tokenizer
+
+Ints = npt.NDArray[np.int64]
+
+
+class Arrays(NamedTuple):
+    """The arrays of k conversations, n tokens in all, end to end; see `rolecall.batch.Batch`."""
+
+    ids: npt.NDArray[np.int32]
+    message: npt.NDArray[np.int32]
+    part: npt.NDArray[np.uint8]
+    sampled: npt.NDArray[np.bool_]
+    straddles: npt.NDArray[np.bool_]
+    offsets: Ints
+
+
+class Poured(NamedTuple):
+    """One conversation in its mould."""
+
+    fitted: Fitted
+    runs: list[str]
+    """Its runs of plain text."""
+    sizes: list[int]
+    """How many bytes its texts are, in the order of the segments."""
+
+
+def pour(fitted: Fitted, texts: list[str], sizes: list[int]) -> Poured:
+    """Put the texts of a conversation into its mould.
+
+    Args:
+        fitted: The mould.
+        texts: The texts, with those that are made of them.
+        sizes: How many bytes of UTF-8 each of them is.
+    """
+    if not fitted.in_order or len(sizes) != len(fitted.used):
+        sizes = [sizes[number] for number in fitted.used]
+    return Poured(fitted, fitted.fill(texts), sizes)
+
+
+def assemble(
+    poured: Sequence[Poured], tokenizer: Tokenizer, control: frozenset[str]
+) -> tuple[Arrays, list[int]]:
+    """Encode conversations.
+
+    Args:
+        poured: The k conversations.
+        tokenizer: The vocabulary.
+        control: The control tokens that the format writes.
+
+    Returns:
+        The arrays, and which conversations the vocabulary does not spell byte for byte; the arrays
+        of these do not hold.
+    """
+    layout = join([one.fitted.layout for one in poured])
+    runs = [run for one in poured for run in one.runs]
+    lengths = layout.lengths.copy()
+    lengths[layout.texts] += np.array([size for one in poured for size in one.sizes], np.int64)
+    ids, reached, rewritten = _encode(runs, layout.starts, tokenizer, control)
+
+    widths = tokenizer.widths[ids]
+    ends = widths.cumsum(dtype=np.int64)
+    segment_ends = lengths.cumsum()
+    run_ends = segment_ends[layout.sizes.cumsum() - 1]
+    odd_runs = _odd(widths, ends, reached, run_ends)
+    if len(odd_runs):
+        ends = _aligned(ends, reached, run_ends)
+    # How many tokens have ended where each segment ends.
+    ended = ends.searchsorted(segment_ends, side="right")
+
+    in_runs = layout.in_runs
+    counts = layout.counts.copy()
+    counts[in_runs] = _steps(ended)
+    plain = in_runs.repeat(counts)
+    every = np.empty(len(plain), np.int32)
+    every[plain] = ids
+    every[~plain] = layout.ids
+    sampled = layout.sampled.repeat(counts)
+    straddles = np.zeros(len(every), np.bool_)
+    reaching = (_from_zero(ends)[ended] != segment_ends).nonzero()[0]
+    if len(odd_runs):
+        reaching = reaching[ended[reaching] < len(ids)]
+    if len(reaching):
+        places = plain.nonzero()[0][ended[reaching]]
+        straddles[places] = True
+        # One may span many segments: it is sampled if all of them are.
+        np.logical_and.at(sampled, places, layout.sampled[in_runs][reaching])
+    arrays = Arrays(
+        ids=every,
+        message=layout.message.repeat(counts),
+        part=layout.part.repeat(counts),
+        sampled=sampled,
+        straddles=straddles,
+        offsets=_offsets(poured, counts),
+    )
+    if not len(odd_runs) and not rewritten:
+        return arrays, []
+    owners = np.repeat(np.arange(len(poured)), [len(one.runs) for one in poured])
+    return arrays, np.unique(owners[[*odd_runs.tolist(), *rewritten]]).tolist()
+
+
+def _offsets(poured: Sequence[Poured], counts: Ints) -> Ints:
+    """Where the tokens of each conversation begin, and the end of the last."""
+    if len(poured) == 1:
+        return np.array([0, counts.sum()], np.int64)
+    segments = [len(one.fitted.layout.counts) for one in poured]
+    return _from_zero(counts.cumsum())[np.cumsum([0, *segments])]
+
+
+def _from_zero(sums: Ints) -> Ints:
+    """Sums with the one of nothing in front."""
+    found = np.zeros(len(sums) + 1, np.int64)
+    found[1:] = sums
+    return found
+
+
+def _steps(sums: Ints) -> Ints:
+    """What was summed up."""
+    found = sums.copy()
+    found[1:] -= sums[:-1]
+    return found
+
+
+def _odd(widths: Any, ends: Ints, reached: Ints, run_ends: Ints) -> Ints:
+    """The runs whose tokens spell other bytes than they hold.
+
+    Args:
+        widths: int32[n]: bytes that each token spells.
+        ends: int64[n]: their sums.
+        reached: int64[runs]: the token behind the last one of each run.
+        run_ends: int64[runs]: bytes of the runs up to each of them.
+    """
+    spelled = _from_zero(ends)[reached]
+    if (spelled == run_ends).all() and (not len(widths) or widths.min() > 0):
+        return np.zeros(0, np.int64)
+    odd = _steps(spelled) != _steps(run_ends)
+    odd[reached.searchsorted((widths <= 0).nonzero()[0], side="right")] = True
+    return odd.nonzero()[0]
+
+
+def _aligned(ends: Ints, reached: Ints, run_ends: Ints) -> Ints:
+    """The ends of tokens with each run begun where it stands, whatever those before it spell."""
+    spelled = _from_zero(ends)[reached]
+    begun = _from_zero(run_ends[:-1])
+    moved = begun - _from_zero(spelled[:-1])
+    counts = _steps(reached)
+    return np.clip(ends + moved.repeat(counts), begun.repeat(counts), run_ends.repeat(counts))
+
+
+class _Encoded(NamedTuple):
+    """The ids of runs, end to end."""
+
+    ids: npt.NDArray[np.int32]
+    reached: Ints
+    """int64[runs]: the token behind the last one of each run."""
+    rewritten: list[int]
+    """The runs that the vocabulary does not take as they are."""
+
+
+def _encode(
+    runs: list[str], starts: npt.NDArray[np.uint8], tokenizer: Tokenizer, control: frozenset[str]
+) -> _Encoded:
+    if not any(map(tokenizer.adds_space, STARTS)):
+        # Where no run begins with a space of the vocabulary's, what stands before it is all one.
+        ids, offsets = tokenizer.encode_flat(runs, STARTS[0], control)
+        return _Encoded(ids, offsets[1:], [*tokenizer.odd_texts(runs, STARTS[0])])
+    ids = np.zeros(0, np.int32)
+    begins, counts = np.zeros(len(runs), np.int64), np.zeros(len(runs), np.int64)
+    rewritten: list[int] = []
+    for code, start in enumerate(STARTS):
+        chosen: Ints = (starts == code).nonzero()[0]
+        if not len(chosen):
+            continue
+        numbers: list[int] = chosen.tolist()
+        texts = [runs[number] for number in numbers]
+        found = tokenizer.encode_flat(texts, start, control)
+        rewritten += [numbers[place] for place in tokenizer.odd_texts(texts, start)]
+        if len(chosen) == len(runs):
+            return _Encoded(found.ids, found.offsets[1:], rewritten)
+        begins[chosen] = len(ids) + found.offsets[:-1]
+        counts[chosen] = found.offsets[1:] - found.offsets[:-1]
+        ids = np.concatenate((ids, found.ids))
+    reached = counts.cumsum()
+    # Back from the order of the calls to that of the runs.
+    places = np.arange(len(ids)) + (begins - reached + counts).repeat(counts)
+    return _Encoded(ids[places], reached, rewritten)

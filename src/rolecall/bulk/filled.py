@@ -1,0 +1,77 @@
+"""A conversation in its mould: its rendering and its encoding, made as they are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rolecall.bulk.mould import Mould
+from rolecall.bulk.moulds import Manner, moulds_of
+from rolecall.bulk.shape import Shape, sizes, wire
+
+if TYPE_CHECKING:
+    from rolecall.bulk.assemble import Poured
+    from rolecall.format import Format
+    from rolecall.render import Rendering
+    from rolecall.tokenizers import Tokenizer
+
+
+class Filled(NamedTuple):
+    """A conversation in its mould."""
+
+    fmt: Format
+    manner: Manner
+    shape: Shape
+    mould: Mould
+    texts: list[str]
+    """The texts of the shape and what is made of them."""
+    sizes: list[int]
+    """How many bytes of UTF-8 each of them is."""
+
+    @property
+    def text(self) -> str:
+        """All that is written."""
+        return self.mould.text(self.texts)
+
+    def rendered(self) -> Rendering:
+        """The same conversation, rendered segment by segment."""
+        return self.fmt.walk(wire(self.shape), self.manner.kept())
+
+    def rendering(self) -> Rendering:
+        """The rendering, of which nothing is made before it is asked for."""
+        from rolecall.render import Rendering
+
+        return Rendering.later(self)
+
+    def pour(self, tokenizer: Tokenizer) -> Poured | None:
+        """What to encode under a vocabulary, or None where the mould does not fit it."""
+        from rolecall.bulk.assemble import pour
+
+        mould = self.mould
+        fitted = mould.fitted.get(tokenizer, False)
+        if isinstance(fitted, bool):
+            from rolecall.bulk.fit import fit
+
+            fitted = fit(mould, tokenizer, frozenset(self.fmt.control))
+            mould.fitted[tokenizer] = fitted
+        return None if fitted is None else pour(fitted, self.texts, self.sizes)
+
+
+def fill(fmt: Format, manner: Manner, given: object) -> Filled | Rendering:
+    """Render a conversation by the mould of its shape, or where there is none the ordinary way.
+
+    Raises:
+        ConversationError: As `Format.render` does.
+    """
+    shape = manner.read(fmt, given)
+    if shape is None:
+        return fmt.walk(given, manner)
+    moulds = moulds_of(fmt)
+    mould = moulds.get(shape.key)
+    rendering: Rendering | None = None
+    if isinstance(mould, bool):
+        rendering = fmt.walk(given, manner)
+        mould = moulds.add(rendering, shape)
+    texts = None if mould is None else mould.fill(shape.texts)
+    if mould is None or texts is None:
+        return fmt.walk(given, manner) if rendering is None else rendering
+    return Filled(fmt, manner, shape, mould, texts, shape.sizes + sizes(texts[len(shape.texts) :]))

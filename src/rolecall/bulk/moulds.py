@@ -1,0 +1,109 @@
+"""The moulds of each format, made as shapes are met, and what is kept of them."""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import WeakKeyDictionary
+
+from rolecall.bulk.mould import Mould, mould
+from rolecall.bulk.shape import Key, Shape, read
+
+if TYPE_CHECKING:
+    from rolecall.format import Format
+    from rolecall.render import Rendering
+
+MOST_SEGMENTS = 100_000
+"""Segments of the moulds that are kept of one format, some 20 MB; then all are made anew."""
+
+
+class Moulds:
+    """The moulds of one format."""
+
+    def __init__(self) -> None:
+        self._known: dict[Key, Mould | None] = {}
+        self._segments = 0
+
+    def get(self, key: Key) -> Mould | bool | None:
+        """The mould of a shape; None where the shape has none, False where it was not met yet."""
+        return self._known.get(key, False)
+
+    def add(self, rendering: Rendering, shape: Shape) -> Mould | None:
+        """Make and keep the mould of a conversation that was rendered."""
+        found = mould(rendering, shape)
+        size = len(rendering.segments)
+        if self._segments + size > MOST_SEGMENTS:
+            self._known.clear()
+            self._segments = 0
+        self._segments += size
+        self._known[shape.key] = found
+        return found
+
+
+_MOULDS: WeakKeyDictionary[Format, Moulds] = WeakKeyDictionary()
+
+
+def moulds_of(fmt: Format) -> Moulds:
+    """The moulds of a format."""
+    found = _MOULDS.get(fmt)
+    if found is None:
+        found = _MOULDS[fmt] = Moulds()
+    return found
+
+
+class Manner(NamedTuple):
+    """How conversations are rendered: the arguments of `Format.render` beside them."""
+
+    arguments: dict[str, Any]
+    """All of them but `tools`."""
+    tools: object
+    key: Key | None
+    """What of a shape they are, or None where renderings under them have no moulds."""
+
+    def read(self, fmt: Format, given: object) -> Shape | None:
+        """Take a conversation apart that is to be rendered so, or None; see `shape.read`."""
+        return None if self.key is None else read(fmt, given, self.tools, self.key)
+
+    def kept(self) -> Manner:
+        """The same arguments as they were when this was made; tools are then in the shape."""
+        assert self.key is not None
+        speaker, rest = self.key
+        return Manner({**marshal.loads(rest), "speaker": speaker}, None, self.key)
+
+
+DEFAULTS: dict[str, Any] = {
+    "cast": None,
+    "add_generation_prompt": False,
+    "continue_final_message": False,
+    "speaker": None,
+    "strict": True,
+}
+"""Arguments of `Format.render` beside the conversation and its tools; others are options."""
+
+
+def manner(arguments: Mapping[str, Any]) -> Manner:
+    """Read the arguments of `Format.render`; those not given have their defaults."""
+    given = {**DEFAULTS, **arguments}
+    tools = given.pop("tools", None)
+    return Manner(given, tools, _key(given))
+
+
+def _key(given: dict[str, Any]) -> Key | None:
+    from rolecall.render import ANY
+
+    speaker: Any = given["speaker"]
+    # Records of a lower level than errors depend on what texts say.
+    if type(given["strict"]) is not bool:
+        return None
+    if type(speaker) is tuple:
+        pair = cast("tuple[object, ...]", speaker)
+        if not all(type(item) is str for item in pair):
+            return None
+    elif not (speaker is None or type(speaker) is str or speaker is ANY):
+        return None
+    try:
+        rest = marshal.dumps({k: v for k, v in given.items() if k != "speaker"}, 2)
+    except ValueError:
+        return None
+    return (given["speaker"], rest)
