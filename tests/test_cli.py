@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import rolecall as rc
+from rolecall.cli import COMMANDS
 from rolecall.cli.screen import FAMILIES, colours, show, visible
 from tests.support.assets import tokenizer_file
 from tests.support.commandline import Done, Run, run
@@ -730,3 +731,44 @@ def test_a_plain_rendering_loads_neither_numpy_nor_rich_nor_an_engine(tmp_path: 
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert done.stderr == b"[]\n"
+
+
+def loaded_by(script: str) -> set[str]:
+    """The modules that a script loads in a process of its own."""
+    watched = f"import sys; before = {{*sys.modules}}; {script}; print(*{{*sys.modules}} - before)"
+    done = subprocess.run(
+        [sys.executable, "-c", watched], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_rolecall_loads_nothing_but_itself() -> None:
+    assert loaded_by("import rolecall") - {"__future__"} == {"rolecall"}
+
+
+def test_public_names_are_no_modules_whichever_is_loaded_first() -> None:
+    modules = ("audit", "format", "learn", "repair", "template")
+    script = (
+        "from importlib import import_module; import rolecall; "
+        f"[import_module('rolecall.' + name) for name in {modules!r}]; "
+        "found = [getattr(rolecall, name) for name in rolecall.__all__]; "
+        "assert not [one for one in found if isinstance(one, type(sys))]; "
+        "assert set(rolecall.__all__) <= set(dir(rolecall))"
+    )
+    assert "rolecall.audit" in loaded_by(script)
+
+
+def test_there_are_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="module 'rolecall' has no attribute 'tokenise'"):
+        rc.tokenise  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_command_loads_no_other_command(tmp_path: Path) -> None:
+    file = tmp_path / "chat.json"
+    file.write_text(json.dumps(CHAT))
+    script = f"from rolecall.cli import run; run(['render', {str(file)!r}, '--format', 'chatml'])"
+    found = {name for name in loaded_by(f"{script}; print()") if name.startswith("rolecall.")}
+    commands = {f"rolecall.cli.{name}" for name in COMMANDS}
+    assert found & commands == {"rolecall.cli.render"}
+    others = ("audit", "cards", "export", "learn", "repair", "template", "tokenizers")
+    assert not {name.split(".")[1] for name in found} & {*others}

@@ -11,12 +11,12 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from rolecall import __version__
-from rolecall.cli import audit, card, compare, export, formats, learn, parse, render, repair
 from rolecall.cli.screen import Output, one_line
 from rolecall.errors import (
     LossError,
@@ -44,21 +44,22 @@ that a file named after the option is not taken for it."""
 UsageError: Any = typer.BadParameter.__base__
 """The command line itself is wrong; typer gives its exception no public name."""
 
-app = typer.Typer(
-    name="rolecall",
-    help="The compiler for chat formats: see what a model reads of a conversation.",
-    rich_markup_mode=None,
-    add_completion=False,
-)
-app.command("formats")(formats.command)
-app.command("render")(render.command)
-app.command("parse")(parse.command)
-app.command("compare")(compare.command)
-app.command("audit")(audit.command)
-app.command("repair")(repair.command)
-app.command("learn")(learn.command)
-app.command("export")(export.command)
-app.command("card")(card.command)
+COMMANDS = ("formats", "render", "parse", "compare", "audit", "repair", "learn", "export", "card")
+"""Every command, in the order of the help; each is the `command` of the module of its name."""
+
+
+def _app(commands: Sequence[str]) -> typer.Typer:
+    """The command line with these commands; their modules are loaded."""
+    app = typer.Typer(
+        name="rolecall",
+        help="The compiler for chat formats: see what a model reads of a conversation.",
+        rich_markup_mode=None,
+        add_completion=False,
+    )
+    app.callback()(_top)
+    for name in commands:
+        app.command(name)(import_module(f"rolecall.cli.{name}").command)
+    return app
 
 
 def _version(given: bool) -> None:
@@ -67,8 +68,7 @@ def _version(given: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def _top(  # pyright: ignore[reportUnusedFunction]
+def _top(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
@@ -87,7 +87,9 @@ def run(arguments: Sequence[str]) -> int:
     if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
         return _fail("cannot write to standard output: it is closed")
     try:
-        command = typer.main.get_command(app)
+        # Only the command that is run is loaded, and all of them where none is named first.
+        named = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
+        command = typer.main.get_command(_app(named))
         output = command.main(
             _with_values(arguments or ["--help"]), prog_name="rolecall", standalone_mode=False
         )

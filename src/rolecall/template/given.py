@@ -174,7 +174,7 @@ _FURTHER = frozenset(("tool_calls", *REASONING_FIELDS))
 
 def _plain(item: object) -> object:
     """Objects of pydantic and dataclasses as dicts."""
-    if isinstance(item, dict):
+    if type(item) is dict:  # type: ignore[reportUnknownArgumentType]
         return typing_cast("object", item)
     dump = getattr(item, "model_dump", None)
     if callable(dump):

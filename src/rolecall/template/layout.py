@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -25,17 +26,10 @@ REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 """Keys under which messages carry reasoning, in the order in which transformers looks for it."""
 
 
-@dataclass(slots=True)
 class Piece:
     """Characters of the output that go the same way."""
 
-    start: int
-    end: int
-    origin: Origin
-    structural: bool
-    """Written by the template itself: a literal, bos or eos, the label of a standard role."""
-    own: Part | None = None
-    """The part that its field is, or None for what no caller gave."""
+    # Most pieces differ from these in little, and there are many pieces.
     control: bool = False
     """Exactly one control token."""
     echo: bool = False
@@ -43,6 +37,24 @@ class Piece:
     turn: int | None = None
     part: Part = "scaffold"
     sampled: bool = False
+    own: Part | None
+    """The part that its field is, or None for what no caller gave."""
+
+    def __init__(
+        self, start: int, end: int, origin: Origin, own: Part | None, structural: bool
+    ) -> None:
+        self.start = start
+        self.end = end
+        self.origin = origin
+        self.own = own
+        self.structural = structural
+        """Written by the template itself: a literal, bos or eos, the label of a standard role."""
+
+    def split(self, at: int) -> Piece:
+        """Cut it in two; returns the one behind."""
+        behind = copy(self)
+        self.end = behind.start = at
+        return behind
 
 
 class Layout(NamedTuple):
@@ -144,14 +156,21 @@ def part_of(origin: Origin) -> Part | None:
     """The part that a caller's field is, or None for what no caller gave."""
     if origin.kind not in ("caller", "printed"):
         return None
-    field = origin.field
-    if field == "content" and origin.message is not None:
-        return "content"
+    if len(origin.field) > _LONG:
+        return _part_of(origin.field, origin.message is not None)
+    return _known_part(origin.field, origin.message is not None)
+
+
+_LONG = 64
+"""Characters of a field that is too long to be kept for the next rendering."""
+
+
+def _part_of(field: str, of_message: bool) -> Part:
     root = _ROOT.match(field)
     name = root[0] if root else ""
     if name in ("role", "name"):
         return name
-    if origin.message is None:
+    if not of_message:
         return "tools" if name == "tools" else "scaffold"
     if name in REASONING_FIELDS:
         return "reasoning"
@@ -159,6 +178,8 @@ def part_of(origin: Origin) -> Part | None:
         return "header"
     return "tool_calls" if name == "tool_calls" else "content"
 
+
+_known_part = lru_cache(maxsize=4_096)(_part_of)
 
 _ROOT = re.compile(r"\w*")
 
@@ -193,21 +214,27 @@ def _pieces(trace: Trace, control: Collection[str] | None) -> list[Piece]:
         if origin.kind in ("template", "token"):
             # A label that a client chose stands between what the template wrote; it is never
             # part of a control token, and neither side goes on behind it.
-            stretch.append(Piece(start, end, origin, True))
+            stretch.append(Piece(start, end, origin, None, True))
             continue
         own = part_of(origin)
         if own == "role" and is_structural(trace, span):
-            stretch.append(Piece(start, end, origin, True, own))
+            stretch.append(Piece(start, end, origin, own, True))
             continue
         if stretch:
             flush()
-        echo = False
+        elif own == "tools" and pieces and pieces[-1].own == "tools":
+            last = pieces[-1].origin
+            if last.message == origin.message and last.generated == origin.generated:
+                # Schemas are of one piece, however many strings they are made of.
+                pieces[-1].end = end
+                continue
+        piece = Piece(start, end, origin, own, False)
         if own == "tool_calls":
             # Whether it repeats what was written of a call.
             key = (origin, at, end - start)
-            echo = at >= 0 and key in written
+            piece.echo = at >= 0 and key in written
             written.add(key)
-        pieces.append(Piece(start, end, origin, False, own, False, echo))
+        pieces.append(piece)
     if stretch:
         flush()
     return pieces
@@ -217,8 +244,7 @@ def _split(pieces: list[Piece], at: int) -> list[Piece]:
     """The pieces, the one around this place cut in two."""
     for number, piece in enumerate(pieces):
         if piece.start < at < piece.end:
-            first, second = replace(piece, end=at), replace(piece, start=at)
-            return [*pieces[:number], first, second, *pieces[number + 1 :]]
+            return [*pieces[: number + 1], piece.split(at), *pieces[number + 1 :]]
     return pieces
 
 
@@ -241,7 +267,7 @@ def _cut(pieces: Sequence[Piece], begin: int, tokens: Sequence[tuple[int, int]])
         at = piece.start
         for bound in (*inside, end):
             if bound > at:
-                small.append(Piece(at, bound, piece.origin, piece.structural, piece.own))
+                small.append(Piece(at, bound, piece.origin, piece.own, piece.structural))
                 at = bound
     number = 0
     for start, end in tokens:
@@ -267,7 +293,9 @@ def _token(inside: Sequence[Piece]) -> Piece:
     if len(inside) == 1 and origin is inside[0].origin:
         inside[0].control = True
         return inside[0]
-    return Piece(inside[0].start, inside[-1].end, origin, True, None, True)
+    token = Piece(inside[0].start, inside[-1].end, origin, None, True)
+    token.control = True
+    return token
 
 
 def _says(piece: Piece) -> bool:
@@ -385,7 +413,7 @@ def _turn(
         elif piece.start < speaks:
             piece.part = "header"
         elif number < last:
-            following = next(n for n in says if n > number)
+            following = says[bisect_right(says, number)]
             piece.part = pieces[following].own or "content"
         else:
             piece.part = "end" if number <= end else "scaffold"
