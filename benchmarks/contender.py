@@ -29,5 +29,7 @@ class Contender:
     """The ids of each conversation, or None where they are not of conversations."""
     slow: bool = False
     """Whether it is given the first few conversations only, of which there are enough for it."""
+    warm: bool = True
+    """Whether its engine is warmed up through it: not where another contender has the same one."""
     tools: bool = True
     """Whether each conversation may have tools of its own."""

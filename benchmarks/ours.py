@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,53 +52,39 @@ def _own_tokenizer(file: Path, folder: Path) -> Any:
 
 
 def _one_by_one(model: Model, folder: Path, key: str, call: str, source: Any) -> Contender:
-    file = model.huggingface_file if key == "traced" else model.file
+    traced = key == "traced"
+    file = model.huggingface_file if traced else model.file
     tokenizer = _own_tokenizer(file, folder / key)
+    options = {} if key == "encode" else model.options
 
     def run(conversations: Sequence[Conversation]) -> list[Any]:
-        return [touched(source.render(**one).encode(tokenizer)) for one in conversations]
+        return [touched(source.render(**one, **options).encode(tokenizer)) for one in conversations]
 
     return Contender(
         key=key,
         call=call,
         returns=f"{ARRAYS} of each; lost records; every header is read back",
         run=run,
-        prepare=with_objects if key == "traced" else list,
+        prepare=with_objects if traced else list,
         ids=ids_of_each,
         slow=True,
     )
 
 
-def _batch(model: Model, folder: Path, key: str, source: Any, *, slow: bool = False) -> Contender:
-    tokenizer = _own_tokenizer(model.file, folder / key)
-
+def _batches(
+    key: str, call: str, make: Callable[[Sequence[Conversation]], list[Any]], *, slow: bool = False
+) -> Contender:
     def run(conversations: Sequence[Conversation]) -> list[Any]:
-        made = source.encode_batch(conversations, tokenizer)
-        return [(touched(made), made.offsets)]
+        return [(touched(batch), batch.offsets) for batch in make(conversations)]
 
     return Contender(
         key=key,
-        call="fmt.encode_batch(conversations, t)",
+        call=call,
         returns=f"flat arrays: {ARRAYS}; lost records; every header is read back",
         run=run,
         ids=ids_of_batches,
         slow=slow,
-    )
-
-
-def _iter(model: Model, folder: Path, key: str, source: Any) -> Contender:
-    tokenizer = _own_tokenizer(model.file, folder / key)
-
-    def run(conversations: Sequence[Conversation]) -> list[Any]:
-        batches = source.encode_iter(iter(conversations), tokenizer, batch_tokens=BATCH_TOKENS)
-        return [(touched(made), made.offsets) for made in batches]
-
-    return Contender(
-        key=key,
-        call="fmt.encode_iter(conversations, t)",
-        returns=f"batches of flat arrays: {ARRAYS}; lost records; every header is read back",
-        run=run,
-        ids=ids_of_batches,
+        warm=not slow,
     )
 
 
@@ -110,17 +96,29 @@ def ours(model: Model, folder: Path) -> list[Contender]:
         folder: An empty folder, where each contender gets a copy of the tokenizer's file.
     """
     fmt = rc.format(model.format)
+    # Many conversations and few: they are not the same ones, so they can share an engine.
+    tokenizer = _own_tokenizer(model.file, folder / "encode_batch")
+    other = _own_tokenizer(model.file, folder / "encode_iter")
+    batch = "fmt.encode_batch(conversations, t)"
+
+    def encode_batch(conversations: Sequence[Conversation]) -> list[Any]:
+        return [fmt.encode_batch(conversations, tokenizer)]
+
+    def encode_iter(conversations: Sequence[Conversation]) -> Any:
+        return fmt.encode_iter(iter(conversations), other, batch_tokens=BATCH_TOKENS)
+
     return [
-        _batch(model, folder, "encode_batch", fmt),
-        _batch(model, folder, "encode_batch_few", fmt, slow=True),
-        _iter(model, folder, "encode_iter", fmt),
+        _batches("encode_batch", batch, encode_batch),
+        _batches("encode_batch_few", batch, encode_batch, slow=True),
+        _batches("encode_iter", "fmt.encode_iter(conversations, t)", encode_iter),
         _one_by_one(model, folder, "encode", "fmt.render(m).encode(t)", fmt),
     ]
 
 
 def write_template(model: Model, folder: Path) -> Path:
-    """A model's folder with its template and nothing else that a template needs."""
+    """A model's folder: its template, its tokenizer, the tokens that the template is given."""
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(model.huggingface_file, folder / "tokenizer.json")
     (folder / "chat_template.jinja").write_text(model.jinja(), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps(model.special_tokens()))
     return folder
@@ -134,12 +132,11 @@ def templates(model: Model, folder: Path, learnt: Path | None) -> list[Contender
         folder: As for `ours`.
         learnt: The file of the learnt format, if there is one.
     """
+    if model.template is None:
+        return []
     template = rc.template(write_template(model, folder / "template"))
     made = [_one_by_one(model, folder, "traced", "tpl.render(m).encode(t)", template)]
     if learnt is not None:
         fmt = rc.format(learnt)
-        made += [
-            _one_by_one(model, folder, "learnt", "learnt.render(m).encode(t)", fmt),
-            _batch(model, folder, "learnt_batch", fmt),
-        ]
+        made.append(_one_by_one(model, folder, "learnt", "learnt.render(m).encode(t)", fmt))
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import sys
@@ -16,14 +17,19 @@ TRL = "pypi:trl==1.16.0/trl/__init__.py"
 AXOLOTL = "pypi:axolotl==0.19.0/axolotl/__init__.py"
 
 
-def fast_tokenizer(model: Model, template: str) -> Any:
+@functools.cache
+def fast_tokenizer(model: Model) -> Any:
+    """The model's tokenizer as transformers loads it, one for all who use it.
+
+    Its cache of words is theirs together, in their favour.
+    """
     transformers = importlib.import_module("transformers")
     config = json.loads(
         model.huggingface_file.with_name("tokenizer_config.json").read_text(encoding="utf-8")
     )
     return transformers.PreTrainedTokenizerFast(
         tokenizer_file=str(model.huggingface_file),
-        chat_template=template,
+        chat_template=model.jinja(),
         pad_token=config.get("pad_token"),
         clean_up_tokenization_spaces=False,
         **model.special_tokens(),
@@ -37,29 +43,28 @@ def _with_tools(conversations: Sequence[Conversation]) -> tuple[list[Any], list[
 
 def transformers(model: Model) -> list[Contender]:
     """`apply_chat_template` to ids and with its mask, one by one and on lists."""
+    if model.template is None:
+        return []
     marked, whose = model.marked_jinja()
+    apply = fast_tokenizer(model).apply_chat_template
 
-    def each(template: str, **arguments: Any) -> Callable[[Any], Any]:
-        tokenizer = fast_tokenizer(model, template)
+    def each(**arguments: Any) -> Callable[[Any], Any]:
+        arguments = {**model.options, **arguments}
 
         def run(given: tuple[list[Any], list[Any]]) -> Any:
             return [
-                tokenizer.apply_chat_template(messages, tools=tools, return_dict=True, **arguments)
+                apply(messages, tools=tools, **arguments)
                 for messages, tools in zip(*given, strict=True)
             ]
 
         return run
 
-    def listed(template: str, **arguments: Any) -> Callable[[Any], Any]:
-        tokenizer = fast_tokenizer(model, template)
+    def listed(**arguments: Any) -> Callable[[Any], Any]:
+        # A list of conversations takes one set of tools for all.
+        arguments = {**model.options, **arguments}
+        return lambda given: apply(given[0], **arguments)
 
-        def run(given: tuple[list[Any], list[Any]]) -> Any:
-            # A list of conversations takes one set of tools for all.
-            return tokenizer.apply_chat_template(given[0], return_dict=True, **arguments)
-
-        return run
-
-    mask = {"return_assistant_tokens_mask": True}
+    mask: dict[str, Any] = {"chat_template": marked, "return_assistant_tokens_mask": True}
     returns = "a list of ids; a control token spelled in content becomes one"
     masked = f"lists of ids and of the assistant's mask (by {whose}); content as above"
     return [
@@ -67,16 +72,17 @@ def transformers(model: Model) -> list[Contender]:
             key="transformers",
             call="t.apply_chat_template(m)",
             returns=returns,
-            run=each(model.jinja()),
+            run=each(),
             prepare=_with_tools,
             ids=lambda made: [one["input_ids"] for one in made],
             slow=True,
         ),
         Contender(
             key="transformers_list",
+            warm=False,
             call="t.apply_chat_template(conversations)",
             returns=returns,
-            run=listed(model.jinja()),
+            run=listed(),
             prepare=_with_tools,
             ids=lambda made: made["input_ids"],
             slow=True,
@@ -84,18 +90,20 @@ def transformers(model: Model) -> list[Contender]:
         ),
         Contender(
             key="transformers_mask",
+            warm=False,
             call="t.apply_chat_template(m, return_assistant_tokens_mask=True)",
             returns=masked,
-            run=each(marked, **mask),
+            run=each(**mask),
             prepare=_with_tools,
             ids=lambda made: [one["input_ids"] for one in made],
             slow=True,
         ),
         Contender(
             key="transformers_mask_list",
+            warm=False,
             call="t.apply_chat_template(conversations, return_assistant_tokens_mask=True)",
             returns=masked,
-            run=listed(marked, **mask),
+            run=listed(**mask),
             prepare=_with_tools,
             ids=lambda made: made["input_ids"],
             slow=True,
@@ -110,7 +118,7 @@ def renderers(model: Model) -> list[Contender]:
         return []
     library = importlib.import_module("renderers")
     config = getattr(library, model.renderer)()
-    renderer = library.create_renderer(fast_tokenizer(model, model.jinja()), config)
+    renderer = library.create_renderer(fast_tokenizer(model), config)
 
     def run(given: tuple[list[Any], list[Any]]) -> Any:
         return [
@@ -120,6 +128,7 @@ def renderers(model: Model) -> list[Contender]:
     return [
         Contender(
             key="renderers",
+            warm=False,
             call="r.render(m)",
             returns="lists of ids, message index, sampled and is-content; a control token "
             "spelled in content becomes one",
@@ -133,7 +142,7 @@ def renderers(model: Model) -> list[Contender]:
 
 def mistral(model: Model) -> list[Contender]:
     """mistral-common, for its own models."""
-    if not model.mistral:
+    if model.library != "mistral-common":
         return []
     request = importlib.import_module("mistral_common.protocol.instruct.request")
     validator = importlib.import_module("mistral_common.protocol.instruct.validator")
@@ -164,13 +173,40 @@ def mistral(model: Model) -> list[Contender]:
     ]
 
 
+def harmony(model: Model) -> list[Contender]:
+    """openai-harmony, from its own objects."""
+    if model.library != "openai-harmony":
+        return []
+    from tests.support.oracles import HarmonyOracle, harmony_messages
+
+    library = importlib.import_module("openai_harmony")
+    encoding = HarmonyOracle().encoding
+
+    def prepare(conversations: Sequence[Conversation]) -> list[Any]:
+        return [
+            library.Conversation.from_messages(harmony_messages(one, {})) for one in conversations
+        ]
+
+    return [
+        Contender(
+            key="openai_harmony",
+            call="encoding.render_conversation_for_training(Conversation)",
+            returns="a list of ids",
+            run=lambda given: [encoding.render_conversation_for_training(one) for one in given],
+            prepare=prepare,
+            ids=list,
+            slow=True,
+        )
+    ]
+
+
 def trl(model: Model) -> list[Contender]:
     """TRL's own tokenization with its mask, as its SFT trainer maps it over a dataset."""
     if model.training is None:
         return []
     data_utils = _wheel(TRL, "trl.data_utils")
     marked, _ = model.marked_jinja()
-    tokenizer = fast_tokenizer(model, model.jinja())
+    tokenizer = fast_tokenizer(model)
 
     def run(given: tuple[list[Any], list[Any]]) -> Any:
         return [
@@ -179,6 +215,7 @@ def trl(model: Model) -> list[Contender]:
                 messages,
                 tools=tools,
                 chat_template=marked,
+                **model.options,
                 return_assistant_tokens_mask=True,
             )
             for messages, tools in zip(*given, strict=True)
@@ -187,6 +224,7 @@ def trl(model: Model) -> list[Contender]:
     return [
         Contender(
             key="trl",
+            warm=False,
             call="trl.data_utils._tokenize(t, m, return_assistant_tokens_mask=True)",
             returns="lists of ids and of the assistant's mask",
             run=run,
@@ -199,8 +237,10 @@ def trl(model: Model) -> list[Contender]:
 
 def axolotl(model: Model) -> list[Contender]:
     """axolotl's tokenization with its mask, which diffs texts."""
+    if model.template is None:
+        return []
     strategies = _wheel(AXOLOTL, "axolotl.prompt_strategies.chat_template")
-    tokenizer = fast_tokenizer(model, model.jinja())
+    tokenizer = fast_tokenizer(model)
     prompter = strategies.ChatTemplatePrompter(
         tokenizer, chat_template=model.jinja(), message_property_mappings={}
     )
@@ -216,6 +256,7 @@ def axolotl(model: Model) -> list[Contender]:
     return [
         Contender(
             key="axolotl",
+            warm=False,
             call="ChatTemplateStrategy(…).tokenize_prompt(m)",
             returns="lists of ids and labels",
             run=lambda given: [strategy.tokenize_prompt(one) for one in given],
@@ -238,6 +279,7 @@ PEERS: tuple[Callable[[Model], list[Contender]], ...] = (
     transformers,
     renderers,
     mistral,
+    harmony,
     trl,
     axolotl,
 )

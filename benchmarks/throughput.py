@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("results.json")
 
 MODELS = ("qwen3", "llama-3.2", "mistral-nemo", "gemma-3")
+ALSO = "gpt-oss"
+"""Measured for openai-harmony's sake, with messages of 60 words."""
 SHAPES = ("short", "long", "agent")
 WORDS = (15, 60, 200)
 GROUPS = ("limit", "ours", "templates", "peers")
@@ -252,7 +254,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if not asked.rows:
-            if "templates" in groups or {"learnt", "learnt_batch"} & set(keys):
+            if "templates" in groups or "learnt" in keys:
                 learn(models, folder, results)
             for count in cores:
                 both = count > 1
@@ -268,6 +270,8 @@ def main() -> int:
                     size=BOTH_BYTES if both else BYTES,
                     folder=folder,
                 )
+        if whole:
+            throughput(results, models=[ALSO], words=[60], folder=folder)
         if whole or asked.rows:
             others(results, asked.rows or MODULES, rounds, folder)
     show_rows(results.rows, results.calls)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.contender import Contender, Conversation
 from benchmarks.limit import limit
@@ -25,8 +25,11 @@ from benchmarks.models import MODELS, Model
 from benchmarks.ours import ours, templates
 from benchmarks.row import Row
 
-REFERENCE = "encode"
-"""The contender whose ids the others' are compared with."""
+WARM_UP = Load("short", 60, 3_000_000)
+"""What every engine is given before anything is timed."""
+
+REFERENCES = {True: "encode", False: "encode_batch"}
+"""Whose ids the others' are compared with, by whether they are slow."""
 
 
 def contenders(
@@ -60,87 +63,114 @@ def _peers(model: Model) -> tuple[list[Contender], list[str]]:
     return peers(model)
 
 
-def measure(
-    load: Load, model: Model, found: Sequence[Contender], rounds: int, cores: int
-) -> tuple[list[Row], list[str]]:
-    """The rows of one load."""
-    with_tools = load.shape == "agent" and model.tools
-    taking = [one for one in found if one.tools or not with_tools]
-    seconds: dict[str, list[float]] = {one.key: [] for one in taking}
-    sizes: dict[str, list[int]] = {one.key: [] for one in taking}
-    alike: dict[str, list[bool]] = {one.key: [] for one in taking}
-    failed: dict[str, str] = {}
-    for number in range(rounds + 1):
-        batch = [model.suited(one) for one in load.conversations(number)]
+class Measured(NamedTuple):
+    """What is known of one contender under one load."""
+
+    each: list[float]
+    """Seconds a message, by round."""
+    messages: list[int]
+    alike: list[bool]
+    """Of each conversation, whether its ids are the reference's."""
+
+
+class Process:
+    """The measuring of one model.
+
+    Args:
+        model: The model.
+        found: Its contenders.
+        loads: The loads. A round goes through all of them, so that whatever else the machine does
+            falls on all alike.
+        cores: How many cores this process has.
+    """
+
+    def __init__(
+        self, model: Model, found: Sequence[Contender], loads: Sequence[Load], cores: int
+    ) -> None:
+        self.model = model
+        self.found = found
+        self.loads = loads
+        self.cores = cores
+        self.failed: dict[tuple[Load, str], str] = {}
+        self.measured: dict[tuple[Load, str], Measured] = {}
+
+    def warm_up(self) -> None:
+        """Fill every engine's cache of words."""
+        batch = [self.model.suited(one) for one in WARM_UP.conversations(0)]
+        for one in self.found:
+            if one.warm:
+                one.run(one.prepare(batch))
+
+    def round(self, number: int, load: Load, *, counts: bool) -> None:
+        """Time every contender once."""
+        batch = [self.model.suited(one) for one in load.conversations(number)]
         some = few(batch)
-        made: dict[str, list[list[int]]] = {}
+        rest = batch[len(some) :]
+        taking = self.taking(load)
         turned = number % len(taking)
+        made: dict[str, list[list[int]]] = {}
         for one in (*taking[turned:], *taking[:turned]):
-            if one.key in failed:
+            if (load, one.key) in self.failed:
                 continue
-            given = some if one.slow else batch
+            given = some if one.slow else rest
             try:
-                spent, result = _timed(one, given)
-            except Exception as error:  # what a peer refuses is reported, not hidden
-                failed[one.key] = f"{type(error).__name__}: {error}"
+                spent, result = self.timed(one, given)
+            except Exception as error:  # what a contender refuses is reported, not hidden
+                self.failed[load, one.key] = f"{type(error).__name__}: {error}"
                 continue
-            seconds[one.key].append(spent)
-            sizes[one.key].append(message_count(given))
             if one.ids is not None:
-                made[one.key] = [list(map(int, ids)) for ids in one.ids(result)[: len(some)]]
+                made[one.key] = [list(map(int, ids)) for ids in one.ids(result)]
             del result
-        own = made.get(REFERENCE)
-        for key, ids in made.items():
-            if own is not None:
-                alike[key] += [mine == theirs for mine, theirs in zip(own, ids, strict=True)]
-    rows = [
-        _row(one, load, model, rounds, cores, seconds, sizes, alike)
-        for one in taking
-        if one.key not in failed
-    ]
-    lines = [f"{model.name}, {load.shape}, {key}: {why}" for key, why in failed.items()]
-    return rows, lines
+            if counts:
+                found = self.measured.setdefault((load, one.key), Measured([], [], []))
+                found.each.append(spent / message_count(given))
+                found.messages.append(message_count(given))
+        for one in taking if counts else ():
+            own, ids = made.get(REFERENCES[one.slow]), made.get(one.key)
+            if own is not None and ids is not None:
+                alike = [mine == theirs for mine, theirs in zip(own, ids, strict=True)]
+                self.measured[load, one.key].alike.extend(alike)
 
+    def timed(self, one: Contender, conversations: Sequence[Conversation]) -> tuple[float, Any]:
+        # On one core, what the processor spent on us: other programs do not count then.
+        clock = time.process_time if self.cores == 1 else time.perf_counter
+        given = one.prepare(conversations)
+        gc.collect()
+        begin = clock()
+        result = one.run(given)
+        return clock() - begin, result
 
-def _timed(one: Contender, conversations: Sequence[Conversation]) -> tuple[float, Any]:
-    given = one.prepare(conversations)
-    gc.collect()
-    begin = time.perf_counter()
-    result = one.run(given)
-    return time.perf_counter() - begin, result
+    def taking(self, load: Load) -> list[Contender]:
+        with_tools = load.shape == "agent" and self.model.tools
+        return [one for one in self.found if one.tools or not with_tools]
 
+    def rows(self) -> list[Row]:
+        """What was measured."""
+        return [
+            self._row(load, key, found)
+            for (load, key), found in self.measured.items()
+            if (load, key) not in self.failed
+        ]
 
-def _row(
-    one: Contender,
-    load: Load,
-    model: Model,
-    rounds: int,
-    cores: int,
-    seconds: dict[str, list[float]],
-    sizes: dict[str, list[int]],
-    alike: dict[str, list[bool]],
-) -> Row:
-    # The first round is for warming up.
-    spent, messages = seconds[one.key][1:], sizes[one.key][1:]
-    each = [taken / count for taken, count in zip(spent, messages, strict=True)]
-    facts: dict[str, Any] = {
-        "messages": statistics.median(messages),
-        "each": [round(taken, 12) for taken in each],
-    }
-    if alike[one.key]:
-        facts["same_ids"] = round(100 * sum(alike[one.key]) / len(alike[one.key]), 1)
-    return Row(
-        what="throughput",
-        contender=one.key,
-        median=statistics.median(each),
-        unit="s/message",
-        rounds=rounds,
-        tokenizer=model.name,
-        shape=load.shape,
-        words=load.words,
-        cores=cores,
-        facts=facts,
-    )
+    def _row(self, load: Load, key: str, found: Measured) -> Row:
+        facts: dict[str, Any] = {
+            "messages": statistics.median(found.messages),
+            "each": [round(taken, 12) for taken in found.each],
+        }
+        if found.alike:
+            facts["same_ids"] = round(100 * sum(found.alike) / len(found.alike), 1)
+        return Row(
+            what="throughput",
+            contender=key,
+            median=statistics.median(found.each),
+            unit="s/message",
+            rounds=len(found.each),
+            tokenizer=self.model.name,
+            shape=load.shape,
+            words=load.words,
+            cores=self.cores,
+            facts=facts,
+        )
 
 
 def main() -> int:
@@ -150,20 +180,23 @@ def main() -> int:
     asked = parser.parse_args()
     job = json.loads(asked.job)
     model = MODELS[job["model"]]
-    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         learnt = Path(job["learnt"]) if job.get("learnt") else None
         found, missing = contenders(
             model, job["cores"], job["groups"], job["keys"], Path(scratch), learnt
         )
-        for shape, words, size in job["loads"]:
-            more, failed = measure(
-                Load(shape, words, size), model, found, job["rounds"], job["cores"]
-            )
-            rows += more
-            missing += failed
+        loads = [Load(*one) for one in job["loads"]]
+        process = Process(model, found, loads, job["cores"])
+        process.warm_up()
+        for number in range(job["rounds"] + 1):
+            for load in loads:
+                process.round(number, load, counts=number > 0)
     calls = {one.key: [one.call, one.returns] for one in found}
-    made = {"rows": [asdict(row) for row in rows], "calls": calls, "missing": missing}
+    missing += [
+        f"{model.name}, {load.shape}, {load.words} words, {key}: {why}"
+        for (load, key), why in process.failed.items()
+    ]
+    made = {"rows": [asdict(row) for row in process.rows()], "calls": calls, "missing": missing}
     asked.out.write_text(json.dumps(made), encoding="utf-8")
     return 0
 

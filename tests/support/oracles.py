@@ -602,7 +602,7 @@ class HarmonyOracle(Oracle):
             auto_drop_analysis=bool(options.pop("auto_drop_analysis", True))
         )
         try:
-            whole = harmony.Conversation.from_messages(_harmony_messages(conversation, options))
+            whole = harmony.Conversation.from_messages(harmony_messages(conversation, options))
             if add_generation_prompt:
                 return self.encoding.render_conversation_for_completion(
                     whole, harmony.Role.ASSISTANT, config
@@ -620,7 +620,7 @@ class HarmonyOracle(Oracle):
             raise Refused(str(error)) from error
 
 
-def _harmony_messages(conversation: Wire, options: dict[str, Any]) -> list[Any]:
+def harmony_messages(conversation: Wire, options: dict[str, Any]) -> list[Any]:
     import openai_harmony as harmony
 
     system = harmony.SystemContent(
