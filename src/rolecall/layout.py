@@ -37,10 +37,10 @@ class TurnLayout:
         self.always = self.open.always | self.body.always
         """Slots that are written whatever is filled."""
         self.fenced = all(
-            any(isinstance(node, Literal) and node.control for node in header)
+            not header or any(isinstance(node, Literal) and node.control for node in header)
             for header in (spec.open, *spec.after.values())
         )
-        """Whether a control token stands in every header."""
+        """Whether a control token stands in every header that is written."""
         self.stops: dict[bool, tuple[str, ...]] = {}
         """What ends such a turn where all headers are fenced and no option is given; by whether
         there are tools."""

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from rolecall.segment import Part
@@ -163,7 +164,9 @@ def _left(characters: str | None) -> Callable[[Value], Value]:
         for number, piece in enumerate(value):
             text = piece.text.lstrip(characters)
             if text:
-                return (piece._replace(text=text), *value[number + 1 :])
+                whole = len(text) == len(piece.text)
+                first = piece if whole else piece._replace(text=text)
+                return (first, *value[number + 1 :])
         return ()
 
     return strip
@@ -172,9 +175,11 @@ def _left(characters: str | None) -> Callable[[Value], Value]:
 def _right(characters: str | None) -> Callable[[Value], Value]:
     def strip(value: Value) -> Value:
         for number in range(len(value) - 1, -1, -1):
-            text = value[number].text.rstrip(characters)
+            piece = value[number]
+            text = piece.text.rstrip(characters)
             if text:
-                return (*value[:number], value[number]._replace(text=text))
+                whole = len(text) == len(piece.text)
+                return (*value[:number], piece if whole else piece._replace(text=text))
         return ()
 
     return strip
@@ -198,9 +203,39 @@ _JSON = json.JSONEncoder(ensure_ascii=False)
 
 def dump_json(value: object, *, indent: int | None = None) -> str:
     """JSON as transformers' ``tojson`` writes it: unsorted, not escaped to ASCII."""
-    if indent is None:
-        return _JSON.encode(value)
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    text = _JSON.encode(value)
+    return text if indent is None else _indented(text, indent)
+
+
+_JSON_STRING = r'"(?:[^"\\]+|\\.)*"'
+_JSON_TOKENS = re.compile(
+    rf'{_JSON_STRING}(?:: (?:{_JSON_STRING}|[^"{{}}\[\],]+)?)?|[{{\[][}}\]]|[{{}}\[\]]|, |[^"{{}}\[\],]+',
+    re.DOTALL,
+)
+"""A key with a plain value, a key alone or a string; brackets with nothing in between; a bracket; a
+comma; any other plain value."""
+
+
+@lru_cache(maxsize=64)
+def _indented(text: str, indent: int) -> str:
+    """JSON that stands in one line, spread over lines as `json.dumps` does it, slowly, itself.
+
+    The tools of many conversations are the same, so the last ones are remembered.
+    """
+    found: list[str] = []
+    line = "\n"
+    for token in _JSON_TOKENS.findall(text):
+        if token in ("{", "["):
+            line += " " * indent
+            found += (token, line)
+        elif token in ("}", "]"):
+            line = line[: len(line) - indent]
+            found += (line, token)
+        elif token == ", ":
+            found += (",", line)
+        else:
+            found.append(token)
+    return "".join(found)
 
 
 def _json(value: Value) -> Value:

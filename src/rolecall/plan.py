@@ -7,7 +7,6 @@ the format's file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall import strategies
@@ -618,28 +617,28 @@ def _tools(fmt: Format, conversation: Conversation, plan: Plan) -> Value:
     rule = fmt.tools
     assert rule is not None
     assert conversation.tools is not None
+    schema = strategies.TOOL_SCHEMAS[rule.schema]
+    wanted = slots(rule.each)
     pieces: list[Piece] = []
-    schema = strategies.TOOL_SCHEMAS[rule.schema].apply
-    if rule.indent is not None:
-        schema = partial(dump_json, indent=rule.indent)
     write(rule.begin, {}, "tools", pieces.append)
     for number, tool in enumerate(conversation.tools):
         if number and rule.join:
             pieces.append(Piece(rule.join, "tools"))
-        where = f"tools[{number}]"
-        text = check_text(schema(tool), None, where)
-        function = dump_json(tool["function"], indent=rule.indent)
-        written = strategies.TOOL_SCHEMAS[rule.schema].fields
-        for key in tool["function"]:
-            if written and key not in written:
-                detail = f"{fmt.name} writes of a tool only {', '.join(written)}"
+        where, function = f"tools[{number}]", tool["function"]
+        text = schema.apply(tool) if rule.indent is None else dump_json(tool, indent=rule.indent)
+        check_text(text, None, where)
+        for key in function:
+            if schema.fields and key not in schema.fields:
+                detail = f"{fmt.name} writes of a tool only {', '.join(schema.fields)}"
                 field_name = f"{where}.function.{key}"
                 plan.lost.append(Lost("note", "schema-key-dropped", None, field_name, detail))
-        values: Mapping[str, Value] = {
+        values: dict[str, Value] = {
             "tool": (Piece(text, "tools", None, where),),
-            "function": (Piece(function, "tools", None, where),),
-            "tool_name": (Piece(tool["function"]["name"], "tools", None, where),),
+            "tool_name": (Piece(function["name"], "tools", None, where),),
         }
+        if "function" in wanted:
+            text = dump_json(function, indent=rule.indent)
+            values["function"] = (Piece(text, "tools", None, where),)
         write(rule.each, values, "tools", pieces.append)
     write(rule.finish, {}, "tools", pieces.append)
     return tuple(pieces)

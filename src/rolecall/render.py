@@ -291,7 +291,7 @@ class Walk:
             message, where = call.message, f"tool_calls[{call.number}]"
             if number:
                 join = layout_.calls_join.steps(self.document)
-                pieces += _belonging(join.pieces(self.document, message), message)
+                pieces += join.pieces(self.document, message)
             said = f"{where}.function.arguments"
             text = check_text(arguments(call.arguments), message, said)
             called = Piece(call.name, "tool_calls", message, f"{where}.function.name")
@@ -305,7 +305,7 @@ class Walk:
                 values["call_id"] = call.written_id
             elif call.id is not None:
                 values["call_id"] = (Piece(call.id, "tool_calls", message, f"{where}.id"),)
-            pieces += _belonging(layout_.call.steps(values).pieces(values, message), message)
+            pieces += layout_.call.steps(values).pieces(values, message)
         pieces += layout_.calls_finish.steps(self.document).pieces(self.document)
         return tuple(pieces)
 
@@ -563,11 +563,6 @@ class Walk:
                 field="speaker",
             )
         return spec
-
-
-def _belonging(pieces: list[Piece], message: int | None) -> list[Piece]:
-    """Pieces of a call; what is of no field belongs to the message that makes the call."""
-    return [piece if piece.field else piece._replace(message=message) for piece in pieces]
 
 
 def _begins(pieces: list[Piece], prompt: str) -> int | None:

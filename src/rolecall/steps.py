@@ -7,7 +7,7 @@ format, which are written for every turn.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rolecall.pattern import (
     DOCUMENT_TOKENS,
@@ -52,24 +52,31 @@ class Steps(NamedTuple):
 
         Args:
             values: Slot name to value; a slot that is absent is empty.
-            message: The message of format text.
+            message: The message of what is of no field: format text above all.
         """
         found: list[Piece] = []
         for slot, change, text, control, part, placed in self.steps:
             if not slot:
-                found.append(Piece(text, part, message, "", control))
+                found.append(_piece(Piece, (text, part, message, "", control)))
                 continue
             value = values.get(slot, ())
             if change is not None:
                 value = change(value)
             if placed:
-                value = tuple(piece._replace(part=part) for piece in value)
+                value = tuple([piece._replace(part=part) for piece in value])
+            if message is not None:
+                value = [p if p.field else p._replace(message=message) for p in value]
             found.extend(value)
         return found
 
     def text(self, values: Mapping[str, Value]) -> str:
         """The characters that are written."""
         return "".join(piece.text for piece in self.pieces(values))
+
+
+_piece: Callable[[type[Piece], tuple[Any, ...]], Piece]
+_piece = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+"""Makes a piece of its fields in half the time that its name takes."""
 
 
 class Script:
