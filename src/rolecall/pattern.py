@@ -207,10 +207,10 @@ def dump_json(value: object, *, indent: int | None = None) -> str:
     return text if indent is None else _indented(text, indent)
 
 
-_JSON_STRING = r'"(?:[^"\\]+|\\.)*"'
+_STRING = r'"(?:[^"\\]+|\\.)*"'
+_PLAIN = r'[^"{}\[\],]+'
 _JSON_TOKENS = re.compile(
-    rf'{_JSON_STRING}(?:: (?:{_JSON_STRING}|[^"{{}}\[\],]+)?)?|[{{\[][}}\]]|[{{}}\[\]]|, |[^"{{}}\[\],]+',
-    re.DOTALL,
+    rf"{_STRING}(?:: (?:{_STRING}|{_PLAIN})?)?|[{{\[][}}\]]|[{{}}\[\]]|, |{_PLAIN}", re.DOTALL
 )
 """A key with a plain value, a key alone or a string; brackets with nothing in between; a bracket; a
 comma; any other plain value."""
@@ -238,14 +238,18 @@ def _indented(text: str, indent: int) -> str:
     return "".join(found)
 
 
+def _text(value: Value) -> str:
+    return value[0].text if len(value) == 1 else "".join([piece.text for piece in value])
+
+
 def _json(value: Value) -> Value:
     if not value:
         return (Piece('""', "content"),)
-    return (value[-1]._replace(text=dump_json("".join(piece.text for piece in value))),)
+    return (value[-1]._replace(text=dump_json(_text(value))),)
 
 
 def _json_value(value: Value) -> Value:
-    text = "".join(piece.text for piece in value)
+    text = _text(value)
     if not text:
         return (Piece("{}", "content"),)
     try:

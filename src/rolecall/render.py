@@ -183,20 +183,21 @@ class Canvas:
         self.opened: int | None = None
         """Number of segments before what a final message that is left open says."""
 
-    def put(self, piece: Piece, message: int | None, *, sampled: bool) -> None:
-        """Add one piece; format text takes the message of the turn it stands in."""
-        text, part, own, name, control = piece
-        if not text:
-            return
-        if part == "tools":
-            own = None
-        elif own is None and not name:
-            own = message
-        if name or (part == "content" and own is not None):
-            key = (own, name or "content")
-            self.written[key] = self.written.get(key, "") + text
-        self.segments.append(_segment(Segment, (text, control, own, part, sampled)))
-        self.fields.append(name)
+    def put(self, value: Iterable[Piece], message: int | None, *, sampled: bool) -> None:
+        """Add pieces; format text takes the message of the turn it stands in."""
+        written, segments, fields = self.written, self.segments, self.fields
+        for text, part, said_by, name, control in value:
+            if not text:
+                continue
+            own = message if said_by is None and not name else said_by
+            if part == "tools":
+                own = None
+            if name or (part == "content" and own is not None):
+                key = (own, name or "content")
+                before = written.get(key)
+                written[key] = text if before is None else before + text
+            segments.append(_segment(Segment, (text, control, own, part, sampled)))
+            fields.append(name)
 
     def write(
         self,
@@ -221,9 +222,13 @@ class Canvas:
                 segments.append(_segment(Segment, (text, control, own, part, sampled)))
                 fields.append("")
                 continue
-            value = values.get(slot, ())
-            for piece in value if change is None else change(value):
-                self.put(piece._replace(part=part) if placed else piece, message, sampled=sampled)
+            value = values.get(slot)
+            if change is not None:
+                value = change(value or ())
+            if value:
+                if placed:
+                    value = [piece._replace(part=part) for piece in value]
+                self.put(value, message, sampled=sampled)
 
 
 _segment: Callable[[type[Segment], tuple[Any, ...]], Segment]
@@ -397,7 +402,7 @@ class Walk:
         author = None if previous is None else previous.author
         canvas.starts.add(len(canvas.segments))
         if spec.group is not None and previous is not None and previous.spec is spec:
-            canvas.put(Piece(spec.group, "scaffold"), message, sampled=False)
+            canvas.put((Piece(spec.group, "scaffold"),), message, sampled=False)
         else:
             self.header(turn, own.header(author), values)
         left_open = keep_open if following is None else None
@@ -452,10 +457,10 @@ class Walk:
         for piece in pieces:
             if waiting is not None and piece.control:
                 ending = piece._replace(part="end")
-                self.canvas.put(ending, waiting.last_message, sampled=True)
+                self.canvas.put((ending,), waiting.last_message, sampled=True)
                 waiting = None
                 continue
-            self.canvas.put(piece, turn.message, sampled=False)
+            self.canvas.put((piece,), turn.message, sampled=False)
 
     def _own_words(self, turn: Turn, steps: Steps) -> bool:
         """Whether all that a header says is the format's own, so that it need not be read back."""
@@ -479,11 +484,11 @@ class Walk:
         for piece in pieces:
             head = piece.text[:prompted]
             prompted -= len(head)
-            self.canvas.put(piece._replace(text=head), turn.message, sampled=False)
+            self.canvas.put((piece._replace(text=head),), turn.message, sampled=False)
             tail = piece._replace(text=piece.text[len(head) :])
             if keep_open is not None and tail.text and self.canvas.opened is None:
                 self.canvas.opened = len(self.canvas.segments)
-            self.canvas.put(tail, turn.message, sampled=sampled)
+            self.canvas.put((tail,), turn.message, sampled=sampled)
         return found is not None or not sampled
 
     def _prompt(self, own: TurnLayout) -> str:
@@ -551,9 +556,9 @@ class Walk:
         waiting, self.waiting = self.waiting, None
         if waiting is not None and piece.control:
             ending = piece._replace(part="end")
-            self.canvas.put(ending, waiting.last_message, sampled=True)
+            self.canvas.put((ending,), waiting.last_message, sampled=True)
             return
-        self.canvas.put(piece, None, sampled=False)
+        self.canvas.put((piece,), None, sampled=False)
 
     def _spec(self, author: Author, role: str) -> TurnSpec:
         spec = self.fmt.spec(author, role)

@@ -20,6 +20,7 @@ from rolecall.conversation import (
     Conversation,
     Message,
     ToolCall,
+    new_message,
 )
 from rolecall.errors import ConversationError, nearest
 
@@ -199,7 +200,9 @@ def _read_message(index: int, given: object) -> Message:
             "it is missing; every message has a role", message=index, field="role"
         )
     get = wire.get
-    role = check_text(wire["role"], index, "role")
+    role = wire["role"]
+    if type(role) is not str or role not in STANDARD_ROLES:
+        check_text(role, index, "role")
     if not role:
         raise ConversationError("it is empty; give the label to write", message=index, field="role")
     name, calls = get("name"), get("tool_calls")
@@ -216,17 +219,18 @@ def _read_message(index: int, given: object) -> Message:
         content = _read_content(index, content, bool(calls or reasoning or spare))
     if answered is not None:
         answered = check_text(answered, index, "tool_call_id")
-    return Message(
+    weight, attributes, prefix = get("weight"), get("attributes"), get("prefix")
+    return new_message(
         role,
         content,
         name or None,
         reasoning or None,
         calls or (),
         answered,
-        _read_weight(index, get("weight")),
-        _read_attributes(index, get("attributes")),
-        _read_flag(index, get("prefix")),
+        None if weight is None else _read_weight(index, weight),
+        {} if attributes is None else _read_attributes(index, attributes),
         spare,
+        prefix=False if prefix is None else _read_flag(index, prefix),
     )
 
 
@@ -473,9 +477,7 @@ def _nests_deeper(value: object, depth: int) -> bool:
     return True
 
 
-def _read_weight(index: int, given: object) -> float | None:
-    if given is None:
-        return None
+def _read_weight(index: int, given: object) -> float:
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise ConversationError(
             f"found {_kind(given)}; it must be a number", message=index, field="weight"
@@ -491,8 +493,6 @@ def _read_weight(index: int, given: object) -> float | None:
 
 
 def _read_attributes(index: int, given: object) -> Mapping[str, str]:
-    if given is None:
-        return {}
     attributes = _as_mapping(given)
     if attributes is None:
         raise ConversationError(
@@ -507,8 +507,8 @@ def _read_attributes(index: int, given: object) -> Mapping[str, str]:
 
 
 def _read_flag(index: int, given: object) -> bool:
-    if given is None or isinstance(given, bool):
-        return bool(given)
+    if isinstance(given, bool):
+        return given
     raise ConversationError(
         f"found {_kind(given)}; it must be true or false", message=index, field="prefix"
     )
