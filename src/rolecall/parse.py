@@ -146,6 +146,20 @@ class Session:
             return self.symbols.feed_text(cast("str | bytes", given))
         return self.symbols.feed_ids(cast("Iterable[int]", given))
 
+    def passes(self, chunk: Chunk) -> bool:
+        """Read a chunk if it is plain and every reading stays in its slot; else, nothing is read.
+
+        Where it is read nothing has happened that may be reported.
+        """
+        reader = self.reader
+        at = reader.at
+        text, first, end, token, problem = chunk
+        if token or problem or not reader.passes(text):
+            return False
+        self._sources.append(_Source(at, first, end, end - first == len(text)))
+        self._starts.append(at)
+        return True
+
     def read(self, chunk: Chunk) -> Iterator[None]:
         """Read one chunk; yields wherever something happened that may be reported."""
         reader = self.reader
@@ -569,8 +583,9 @@ def parse(
         raise InputError("ids can only be read with their tokenizer; pass tokenizer=")
     session = Session(fmt, None if from_text else tokenizer, cast_, options)
     for chunk in session.feed(source if from_text else whole_numbers(source)):
-        for _ in session.read(chunk):
-            session.agree()
+        if not session.passes(chunk):
+            for _ in session.read(chunk):
+                session.agree()
     session.finish()
     if from_text and session.first_control is not None:
         session.record_text(session.first_control)

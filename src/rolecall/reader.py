@@ -18,7 +18,7 @@ from rolecall.header import Speakers, header_source, says_role
 from rolecall.nodes import Actions, Boundary, Mark, Nodes, Text, is_control, plain
 from rolecall.pattern import FILTERS, Piece
 from rolecall.reply import fits_id
-from rolecall.scan import STARTS, Scan, advance
+from rolecall.scan import QUOTED, QUOTED_END, STARTS, Scan, advance
 from rolecall.thread import (
     Action,
     Place,
@@ -127,6 +127,14 @@ class Reader:
             done += 1
             yield self.at
 
+    def passes(self, chunk: str) -> bool:
+        """Read symbols if every reading stays in its slot; else, nothing is read."""
+        if not chunk or self._ahead(chunk, 0) < len(chunk):
+            return False
+        self.buffer.append(chunk)
+        self.at += len(chunk)
+        return True
+
     def _ahead(self, chunk: str, start: int) -> int:
         """How far every reading stays in its slot."""
         end = len(chunk)
@@ -136,7 +144,9 @@ class Reader:
         for thread in self.threads:
             skip = thread.state.skip
             if skip is None:
-                return start
+                if thread.scan is None or thread.scan.mode not in QUOTED:
+                    return start
+                skip = QUOTED_END
             found = skip.search(chunk, start, end)
             end = end if found is None else found.start()
         return end

@@ -6,6 +6,7 @@ tells where a value ends and refuses what cannot be JSON; whether it is, ``json.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from rolecall.nodes import Kind
@@ -27,6 +28,12 @@ class Scan(NamedTuple):
         """Whether the value may end here."""
         return self.mode == "done" or (self.mode == "number" and not self.stack)
 
+
+QUOTED = frozenset(("string", "key"))
+"""Modes in which nearly every character leaves the state as it is."""
+
+QUOTED_END = re.compile('["\\\\\ud800-\udfff]')
+"""Finds the next symbol that may change a state of these modes."""
 
 DEEPEST = 900
 """Brackets that may be open at once; the JSON parser gives up a little beyond that."""

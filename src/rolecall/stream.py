@@ -89,6 +89,8 @@ class Stream:
         self._begun = 0
         self._open: tuple[str, int] | None = None
         self._told = 0
+        self._plain = False
+        """Whether all that is read is text of the open slot, as long as nothing happens."""
         self._texts: dict[str, list[str]] = {}
         self._call: dict[str, str] = {}
         self._trails: list[Trail] = []
@@ -148,13 +150,16 @@ class Stream:
                 then.
         """
         from_text = is_text(given)
-        if not from_text:
-            given = whole_numbers(given)
-        chunks = self._session.feed(cast("object", given))
-        # What is empty says nothing of what is to come.
-        self._from_text = from_text if cast("Sequence[int]", given) else self._from_text
-        if not from_text:
-            self._ids.extend(cast("list[int]", given))
+        if from_text:
+            text = cast("str | bytes", given)
+            chunks = self._session.symbols.feed_text(text)
+            # What is empty says nothing of what is to come.
+            self._from_text = self._from_text or bool(text)
+        else:
+            ids = whole_numbers(given)
+            chunks = self._session.symbols.feed_ids(ids)
+            self._from_text = self._from_text and not ids
+            self._ids.extend(ids)
         events = self._first
         self._first = []
         for chunk in chunks:
@@ -166,6 +171,14 @@ class Stream:
             self._behind.append(chunk.token or chunk.text)
             return
         session = self._session
+        if session.passes(chunk):
+            if self._plain:
+                self._add(chunk.text, events)
+                self._told += len(chunk.text)
+            else:
+                self._deltas(events)
+            return
+        self._plain = False
         for _ in session.read(chunk):
             self._look(events)
             if self.done:
@@ -361,6 +374,8 @@ class Stream:
         slot = self._open[0]
         if self._running if slot == "arguments" else slot in DELTAS and not self._whole(slot):
             self._tell(self._safe(), events)
+            at, threads = self._session.reader.at, self._session.reader.threads
+            self._plain = self._told == at and all(self._next_of(t) is None for t in threads)
 
     def _safe(self) -> int:
         """The symbol up to which every reading is in the slot that is open."""
@@ -387,8 +402,13 @@ class Stream:
             return
         text = self._session.text(begin, end)
         self._told = end
-        if not text:
-            return
+        if text:
+            self._add(text, events)
+
+    def _add(self, text: str, events: list[Event]) -> None:
+        """Report more of the open slot."""
+        assert self._open is not None
+        slot = self._open[0]
         if slot in DELTAS:
             self._texts.setdefault(slot, []).append(text)
             events.append(DELTAS[slot](text))

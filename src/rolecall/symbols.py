@@ -50,9 +50,9 @@ class Chunk(NamedTuple):
 
 def is_text(given: object) -> bool:
     """Whether something is text, as characters or as UTF-8; else it is ids."""
-    if isinstance(given, memoryview):
-        return given.itemsize == 1
-    return isinstance(given, (str, bytes, bytearray))
+    if isinstance(given, (str, bytes, bytearray)):
+        return True
+    return isinstance(given, memoryview) and given.itemsize == 1
 
 
 def whole_numbers(given: object) -> list[int]:
@@ -61,15 +61,18 @@ def whole_numbers(given: object) -> list[int]:
     Raises:
         InputError: If it is none of those.
     """
+    several = cast("Iterable[SupportsIndex]", given)
     try:
-        return [index(given)]  # type: ignore[arg-type]
+        if isinstance(given, (list, tuple)):
+            return [index(number) for number in several]
+        return [index(cast("SupportsIndex", given))]
     except TypeError:
         pass
     try:
-        return [index(number) for number in cast("Iterable[SupportsIndex]", given)]
+        return [index(number) for number in several]
     except TypeError:
         raise InputError(
-            f"found {type(given).__name__}; give token ids, which are whole numbers, or text"
+            f"found {type(several).__name__}; give token ids, which are whole numbers, or text"
         ) from None
 
 
@@ -130,8 +133,10 @@ class Symbols:
         if tokenizer is None:
             raise InputError("ids can only be read with their tokenizer; pass tokenizer=")
         chunks: list[Chunk] = []
+        token_text, token_bytes = tokenizer.token_text, tokenizer.token_bytes
         for given in ids:
-            self._takes("ids")
+            if self._given != "ids":
+                self._takes("ids")
             try:
                 number = index(given)
             except TypeError:
@@ -139,8 +144,14 @@ class Symbols:
                 raise InputError(f"an id is a whole number, not a {kind}") from None
             at = self._at
             self._at += 1
-            added = tokenizer.token_text(number)
-            if added is not None:
+            added = token_text(number)
+            if added is None:
+                data = token_bytes(number)
+                # Nearly every id: plain characters, with nothing left over from those before.
+                if data and self._from is None and not self._drops and data.isascii():
+                    chunks.append(Chunk(data.decode("ascii"), at, at + 1))
+                    continue
+            else:
                 symbol = self._control.get(added)
                 if symbol is None and added in tokenizer.control:
                     symbol = FOREIGN
@@ -150,7 +161,7 @@ class Symbols:
                     self._run = self._section
                     self._drops = tokenizer.adds_space(self._section)
                     continue
-            data = tokenizer.token_bytes(number)
+                data = token_bytes(number)
             if data is None:
                 self._interrupt(chunks, at)
                 problem: Problem = "outside-vocabulary"
