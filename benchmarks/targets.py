@@ -79,6 +79,12 @@ class Outcome:
         return self.target.holds(self.worst[1])
 
 
+def _named(row: Row) -> str:
+    """The contender, and the format where a row says which."""
+    fmt = row.facts.get("format")
+    return f"{row.contender}, {fmt}" if fmt else row.contender
+
+
 def _fastest(rows: Mapping[str, Row], keys: Iterable[str]) -> Row | None:
     known = [rows[key] for key in keys if key in rows]
     return min(known, key=lambda row: row.median, default=None)
@@ -125,7 +131,7 @@ def _measured(key: str) -> Figures:
         for case, rows in cases.items():
             for row in rows.values():
                 if row.what == key and row.ratio is not None:
-                    yield ": ".join(filter(None, (str(case), row.contender))), row.ratio
+                    yield ": ".join(filter(None, (str(case), _named(row)))), row.ratio
 
     return figures
 
@@ -254,7 +260,7 @@ def by_case(rows: Iterable[Row]) -> dict[Case, dict[str, Row]]:
     cases: dict[Case, dict[str, Row]] = defaultdict(dict)
     for row in rows:
         case = Case(row.tokenizer, row.shape, row.words, row.cores)
-        key = row.contender if row.what == "throughput" else f"{row.what} {row.contender}"
+        key = row.contender if row.what == "throughput" else f"{row.what} {_named(row)}"
         cases[case][key] = row
     return dict(cases)
 

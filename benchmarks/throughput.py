@@ -10,22 +10,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+from benchmarks.results import RESULTS, Results, known_cores, machine
 from benchmarks.row import Row
 from benchmarks.targets import Outcome, by_case, outcomes
 
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).with_name("results.json")
 
 MODELS = ("qwen3", "llama-3.2", "mistral-nemo", "gemma-3")
 ALSO = "gpt-oss"
@@ -45,77 +41,10 @@ BOTH_WORDS = (15, 60)
 MODULES = ("extend_stream", "templates", "start", "memory")
 """Those that measure something else, each with a function ``rows(rounds)``."""
 
-PACKAGES = (
-    "rolecall", "numpy", "tokenizers", "fastokens", "gigatoken", "transformers", "renderers",
-    "mistral-common", "openai-harmony", "jinja2",
-)  # fmt: skip
-
-
-@dataclass
-class Results:
-    """A run."""
-
-    rows: list[Row] = field(default_factory=list[Row])
-    calls: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    """Of each contender, its call and what that returns."""
-    missing: list[str] = field(default_factory=list[str])
-    """What could not be measured, and why."""
-    machine: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    def write(self, file: Path) -> None:
-        made = {
-            "machine": self.machine,
-            "calls": self.calls,
-            "missing": self.missing,
-            "rows": [asdict(row) for row in self.rows],
-        }
-        file.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def read_results(file: Path = RESULTS) -> Results:
-    """What a run wrote."""
-    made = json.loads(file.read_text(encoding="utf-8"))
-    rows = [Row(**row) for row in made["rows"]]
-    return Results(rows, made["calls"], made["missing"], made["machine"])
-
-
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    versions: dict[str, str | None] = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "python": platform.python_version(),
-        "processor": _processor(),
-        "cores": len(_cores()),
-        "packages": versions,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    known = dict(line.split(":", 1) for line in lines if ":" in line)
-    found = {key.strip(): value.strip() for key, value in known.items()}
-    name = found.get("model name", platform.machine())
-    return f"{name}, family {found.get('cpu family')}, model {found.get('model')}"
-
-
-def _cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
 
 def run_python(arguments: list[str], cores: int) -> None:
     """Run a module in a process that has so many cores and no thread more."""
-    known = _cores()
+    known = known_cores()
     chosen = set(known[-cores:])
     environment = {
         **os.environ,
@@ -124,7 +53,6 @@ def run_python(arguments: list[str], cores: int) -> None:
         "TOKENIZERS_PARALLELISM": "true" if cores > 1 else "false",
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_VERBOSITY": "error",
-        "PYTHONHASHSEED": "0",
     }
 
     def confine() -> None:
