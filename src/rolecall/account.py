@@ -17,7 +17,7 @@ from rolecall.layout import SHORTEST_HEADER_WORD, Layout, fenced, layout
 from rolecall.lost import Level, Lost
 from rolecall.pattern import Group, Literal, Pattern, Slot, walk
 from rolecall.plan import Plan
-from rolecall.turn import Turn, TurnSpec, text_of
+from rolecall.turn import Turn, TurnSpec, call_fields, text_of
 
 if TYPE_CHECKING:
     from rolecall.format import Format
@@ -103,19 +103,18 @@ def _fields(
     if message.reasoning_content and (index, "reasoning_content") not in declared:
         yield from _reasoning(fmt, index, message.reasoning_content, written)
     for number, call in enumerate(message.tool_calls):
-        where = f"tool_calls[{number}]"
-        if (index, where) in declared:
+        fields = call_fields(number)
+        if declared and (index, fields.call) in declared:
             continue
-        if (index, f"{where}.function.name") not in written:
+        if (index, fields.name) not in written:
             detail = f"{fmt.name} has no place for the call of {call.name!r}"
-            yield Lost("error", "call-dropped", index, where, detail)
-        elif call.arguments and (index, f"{where}.function.arguments") not in written:
+            yield Lost("error", "call-dropped", index, fields.call, detail)
+        elif call.arguments and (index, fields.arguments) not in written:
             detail = f"{fmt.name} writes no arguments of calls"
-            where = f"{where}.function.arguments"
-            yield Lost("error", "arguments-dropped", index, where, detail)
-        elif call.id is not None and (index, f"{where}.id") not in written:
+            yield Lost("error", "arguments-dropped", index, fields.arguments, detail)
+        elif call.id is not None and (index, fields.id) not in written:
             detail = f"{fmt.name} writes no call ids"
-            yield Lost("note", "id-dropped", index, f"{where}.id", detail)
+            yield Lost("note", "id-dropped", index, fields.id, detail)
     if message.name is not None and (index, "name") not in written:
         level: Level = "note" if plan.authors[index] == "tool" else "warning"
         detail = (

@@ -31,6 +31,10 @@ class Piece(NamedTuple):
     control: bool = False
 
 
+new_piece: Callable[[type[Piece], tuple[str, Part, int | None, str, bool]], Piece]
+new_piece = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+"""Makes a `Piece` of all its fields in half the time that its name takes."""
+
 Value = tuple[Piece, ...]
 """What fills a slot; empty when there is nothing."""
 

@@ -14,8 +14,8 @@ from rolecall.conversation import DEFAULT_ROLE, Author, Conversation, Message
 from rolecall.errors import ConversationError, OrderError
 from rolecall.layout import Layout, TurnLayout, layout
 from rolecall.lost import Lost
-from rolecall.pattern import Piece, Value, dump_json, filled, slots, write
-from rolecall.turn import Call, Turn, text_of
+from rolecall.pattern import Piece, Value, dump_json, filled, new_piece, slots, write
+from rolecall.turn import Call, Turn, call_fields, text_of
 from rolecall.wire import check_text
 
 if TYPE_CHECKING:
@@ -188,11 +188,15 @@ def _turn(written: Layout, index: int, message: Message, author: Author, plan: P
     values: dict[str, Value] = {"role": label, "speaker": label}
     turn = Turn(spec, author, role, name, index, values, [], [], message.weight)
     if name:
-        values["name"] = values["speaker"] = (Piece(name, "name", index, "name"),)
-    if isinstance(message.content, str):
-        if message.content:
-            values["content"] = (Piece(message.content, "content", index, "content"),)
-    else:
+        values["name"] = values["speaker"] = (
+            new_piece(Piece, (name, "name", index, "name", False)),
+        )
+    content = message.content
+    if isinstance(content, str):
+        if content:
+            piece = new_piece(Piece, (content, "content", index, "content", False))
+            values["content"] = (piece,)
+    elif content is not None:
         for text in message.texts:
             if text:
                 turn.join("content", fmt.part_join, (Piece(text, "content", index, "content"),))
@@ -218,7 +222,7 @@ def _label(fmt: Format, role: str, index: int) -> Value:
     """What is written for the role of a message."""
     label = fmt.labels.get(role)
     if label is None:
-        return (Piece(role, "role", index, "role"),)
+        return (new_piece(Piece, (role, "role", index, "role", False)),)
     return tuple(piece._replace(message=index, field="role") for piece in label)
 
 
@@ -229,14 +233,16 @@ def _answer(own: TurnLayout, fmt: Format, turn: Turn, message: Message, plan: Pl
     if identifier is not None:
         _check_id(fmt, identifier, index, "tool_call_id")
         if identifier:
-            turn.values["call_id"] = (Piece(identifier, "header", index, "tool_call_id"),)
+            piece = new_piece(Piece, (identifier, "header", index, "tool_call_id", False))
+            turn.values["call_id"] = (piece,)
     tool = message.name
     if tool is None:
         tool = plan.called.get(identifier)
     if tool is not None:
         _check_match(fmt, "call_name", tool, index, "name")
         if tool:
-            turn.values["call_name"] = (Piece(tool, "name", index, "name"),)
+            piece = new_piece(Piece, (tool, "name", index, "name", False))
+            turn.values["call_name"] = (piece,)
     _check_answer(own, fmt, turn, index)
 
 
@@ -295,9 +301,10 @@ def _calls(written: Layout, index: int, message: Message) -> list[Call]:
             field="tool_calls",
         )
     for number, call in enumerate(message.tool_calls):
-        _check_match(fmt, "call_name", call.name, index, f"tool_calls[{number}].function.name")
+        fields = call_fields(number)
+        _check_match(fmt, "call_name", call.name, index, fields.name)
         if call.id is not None or written.writes_call_ids:
-            _check_id(fmt, call.id, index, f"tool_calls[{number}].id")
+            _check_id(fmt, call.id, index, fields.id)
     return [
         Call(index, number, call.name, call.arguments, call.id)
         for number, call in enumerate(message.tool_calls)

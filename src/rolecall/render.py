@@ -27,12 +27,12 @@ from rolecall.header import (
 )
 from rolecall.layout import TurnLayout, layout
 from rolecall.lost import Lost, enforce
-from rolecall.pattern import Pattern, Piece, Value, filled, write
+from rolecall.pattern import Pattern, Piece, Value, filled, new_piece, write
 from rolecall.plan import Past, Plan, joins, make_plan
 from rolecall.segment import Segment
 from rolecall.steps import Script, Steps
 from rolecall.stops import stops, who
-from rolecall.turn import Turn, TurnSpec, text_of
+from rolecall.turn import Turn, TurnSpec, call_fields, text_of
 from rolecall.wire import check_text
 
 if TYPE_CHECKING:
@@ -293,23 +293,23 @@ class Walk:
         arguments = strategies.ARGUMENTS[rule.arguments].apply
         pieces = layout_.calls_begin.steps(self.document).pieces(self.document)
         for number, call in enumerate(turn.calls):
-            message, where = call.message, f"tool_calls[{call.number}]"
+            message, fields = call.message, call_fields(call.number)
             if number:
                 join = layout_.calls_join.steps(self.document)
                 pieces += join.pieces(self.document, message)
-            said = f"{where}.function.arguments"
-            text = check_text(arguments(call.arguments), message, said)
-            called = Piece(call.name, "tool_calls", message, f"{where}.function.name")
+            text = check_text(arguments(call.arguments), message, fields.arguments)
+            name = new_piece(Piece, (call.name, "tool_calls", message, fields.name, False))
+            given = new_piece(Piece, (text, "tool_calls", message, fields.arguments, False))
             values: dict[str, Value] = {
                 **self.document,
-                "call_name": (called,),
-                "arguments": (Piece(text, "tool_calls", message, said),),
+                "call_name": (name,),
+                "arguments": (given,),
                 "index": (Piece(str(number), "tool_calls", message),),
             }
             if call.written_id:
                 values["call_id"] = call.written_id
             elif call.id is not None:
-                values["call_id"] = (Piece(call.id, "tool_calls", message, f"{where}.id"),)
+                values["call_id"] = (Piece(call.id, "tool_calls", message, fields.id),)
             pieces += layout_.call.steps(values).pieces(values, message)
         pieces += layout_.calls_finish.steps(self.document).pieces(self.document)
         return tuple(pieces)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from rolecall.conversation import Author
 from rolecall.pattern import EMPTY, Pattern, Piece, Value
@@ -36,6 +37,22 @@ class TurnSpec:
     def header(self, previous: Author | None) -> Pattern:
         """The header to write after a turn of the previous author."""
         return self.open if previous is None else self.after.get(previous, self.open)
+
+
+class CallFields(NamedTuple):
+    """What the fields of a call are called in the account of a message."""
+
+    call: str
+    name: str
+    arguments: str
+    id: str
+
+
+@lru_cache(maxsize=256)
+def call_fields(number: int) -> CallFields:
+    """The fields of a call by its position among the calls of its message."""
+    call = f"tool_calls[{number}]"
+    return CallFields(call, f"{call}.function.name", f"{call}.function.arguments", f"{call}.id")
 
 
 @dataclass(slots=True)
