@@ -254,6 +254,8 @@ class Walk:
         self.begun = past
         """What was written before this walk, or None."""
         self.document = self._document_values()
+        self.understood: set[tuple[object, ...]] = set()
+        """What headers said that were read back as they were meant."""
         self.prompts: dict[TurnLayout, str] = {}
         """What generation prompts write of the bodies of turns."""
         self.resume = Resume(0, None, None, ())
@@ -450,17 +452,37 @@ class Walk:
             self.canvas.write(steps, values, turn.message)
             return
         pieces = steps.pieces(values)
-        record = check_header(self.reader, turn, script.nodes, values, pieces, self.speakers)
-        if record is not None:
-            self.plan.lost.append(record)
+        self._read_back(turn, script, steps, values, pieces)
         waiting, self.waiting = self.waiting, None
+        ends = waiting is not None and next((p for p in pieces if p.control), None)
+        if waiting is None or not ends:
+            self.canvas.put(pieces, turn.message, sampled=False)
+            return
         for piece in pieces:
-            if waiting is not None and piece.control:
+            if piece is ends:
                 ending = piece._replace(part="end")
                 self.canvas.put((ending,), waiting.last_message, sampled=True)
-                waiting = None
-                continue
-            self.canvas.put((piece,), turn.message, sampled=False)
+            else:
+                self.canvas.put((piece,), turn.message, sampled=False)
+
+    def _read_back(
+        self,
+        turn: Turn,
+        script: Script,
+        steps: Steps,
+        values: Mapping[str, Value],
+        pieces: list[Piece],
+    ) -> None:
+        """Check a header; one that says the same as another one before it is not read again."""
+        said = [(piece.field, piece.text) for piece in pieces if piece.field]
+        key = (id(steps), turn.author, turn.role, turn.name, *said)
+        if key in self.understood:
+            return
+        record = check_header(self.reader, turn, script.nodes, values, pieces, self.speakers)
+        if record is None:
+            self.understood.add(key)
+        else:
+            self.plan.lost.append(record)
 
     def _own_words(self, turn: Turn, steps: Steps) -> bool:
         """Whether all that a header says is the format's own, so that it need not be read back."""
