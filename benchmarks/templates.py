@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import statistics
 import sys
 import time
@@ -151,18 +152,21 @@ def _plain(name: str) -> Render:
 
 
 def _accepted(shape: str, render: Render) -> Callable[[Conversation], Conversation] | None:
-    """What is to be done to conversations of a shape so that nothing of them is refused or lost."""
+    """What is to be done to conversations of a shape so that nothing of them is refused or lost.
 
-    def whole(given: Conversation) -> Conversation:
-        return given
-
-    def without_system(given: Conversation) -> Conversation:
-        messages = [one for one in given["messages"] if one["role"] != "system"]
-        return {**given, "messages": messages}
-
+    None where it is more than a template may ask for: arguments as objects, a content beside
+    calls, one call a message, no system prompt.
+    """
     texts = Texts(seed=7)
     tried = [texts.conversation(shape, words=8) for _ in range(6)]
-    for change in (whole, without_system):
+    for steps in ((), _STEPS[:1], _STEPS[:2], _STEPS[2:], _STEPS):
+
+        def change(given: Conversation, steps: Sequence[Change] = steps) -> Conversation:
+            messages = given["messages"]
+            for step in steps:
+                messages = step(messages)
+            return {**given, "messages": messages}
+
         try:
             for given in tried:
                 render(change(given))
@@ -170,6 +174,46 @@ def _accepted(shape: str, render: Render) -> Callable[[Conversation], Conversati
             continue
         return change
     return None
+
+
+Change = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+
+
+def _with_objects(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Arguments of calls as objects, and a content beside every call."""
+    made: list[dict[str, Any]] = []
+    for message in messages:
+        changed = {**message, "content": message["content"] or ""}
+        if "tool_calls" in message:
+            changed["tool_calls"] = [
+                {**call, "function": {**function, "arguments": _object(function["arguments"])}}
+                for call in message["tool_calls"]
+                for function in (call["function"],)
+            ]
+        made.append(changed)
+    return made
+
+
+def _object(arguments: object) -> object:
+    return json.loads(arguments) if isinstance(arguments, str) else arguments
+
+
+def _with_one_call(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first call of each message, and its result."""
+    made: list[dict[str, Any]] = []
+    for message in messages:
+        if message["role"] == "tool" and made and made[-1]["role"] == "tool":
+            continue
+        calls = message.get("tool_calls")
+        made.append({**message, "tool_calls": calls[:1]} if calls else message)
+    return made
+
+
+def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [message for message in messages if message["role"] != "system"]
+
+
+_STEPS: tuple[Change, ...] = (_with_objects, _with_one_call, _without_system)
 
 
 def _measure(

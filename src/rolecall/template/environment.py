@@ -203,7 +203,11 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
         """A loop is at these items; remember the message among them."""
         used.tick()
         for item in items:
-            message = _message_of(item)
+            if type(item) is TracedDict:
+                origin = item._origin  # pyright: ignore[reportPrivateUsage]
+                message = None if origin.field else origin.message
+            else:
+                message = _message_of(item)
             if message is not None:
                 used.speaking = message
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import jinja2
 from rolecall.errors import TemplateLimit, TemplateRaised, TemplateSyntaxError
 from rolecall.template.environment import Environment, RaisedByTemplate
 from rolecall.template.limits import METER, Limits, Meter
-from rolecall.template.runs import Origin, named, of_template
+from rolecall.template.runs import TEMPLATE, UNKNOWN, Origin, named, of_template
 from rolecall.template.traced import of_token, own_runs, traced
 
 
@@ -150,11 +150,9 @@ class Program:
             METER.reset(before)
 
     def _run(self, values: dict[str, Any], used: Meter, inputs: Inputs) -> Trace:
-        output = _Output(used)
         try:
             context = self.compiled.new_context(values)
-            for piece in self.compiled.root_render_func(context):
-                output.write(piece)
+            texts, spans = _collect(self.compiled.root_render_func(context), used)
         except TemplateLimit as error:
             raise TemplateLimit(f"{self.name}: {error}") from None
         except RecursionError:
@@ -177,48 +175,50 @@ class Program:
                 kind,
                 by_template=False,
             ) from None
-        return output.trace(inputs)
+        return Trace("".join(texts), named(Span, spans), inputs)
 
 
-class _Output:
-    """Collects what a template writes, piece by piece."""
-
-    def __init__(self, used: Meter) -> None:
-        self._used = used
-        self._texts: list[str] = []
-        self._spans: list[_RawSpan] = []
-        self._size = 0
-
-    def write(self, piece: str | tuple[str, ...]) -> None:
-        """Add what was written, or several things one behind the other."""
-        used, spans = self._used, self._spans
+def _collect(
+    pieces: Iterator[str | tuple[str, ...]], used: Meter
+) -> tuple[list[str], list[_RawSpan]]:
+    """What a template writes, piece by piece, and where it comes from."""
+    texts: list[str] = []
+    spans: list[_RawSpan] = []
+    size = start = 0
+    # The last span, and the message whose turn is being written with what it makes of a literal.
+    before, place = UNKNOWN, -1
+    known: int | None = None
+    literal = TEMPLATE
+    for piece in pieces:
         speaking = used.speaking
-        texts: tuple[str, ...] = (piece,) if isinstance(piece, str) else piece
-        for text in texts:
-            start = self._size
-            self._texts.append(text)
-            self._size += len(text)
+        if speaking is not None and speaking != known:
+            known, literal = speaking, of_template(TEMPLATE, speaking)
+        group: tuple[str, ...] = (piece,) if isinstance(piece, str) else piece
+        for text in group:
+            texts.append(text)
             for length, origin, at in own_runs(text):
-                if speaking is not None and origin.message is None:
-                    origin = of_template(origin, speaking)  # noqa: PLW2901
-                end = start + length
-                if spans:
-                    begun, last, before, place = spans[-1]
-                    if (origin is before or origin == before) and (
-                        at == place + last - begun if place >= 0 else at < 0
-                    ):
-                        spans[-1] = (begun, end, before, place)
-                        start = end
-                        continue
-                spans.append((start, end, origin, at))
-                start = end
-        used.characters(self._size)
+                if speaking is not None:
+                    # As `of_template` does, which is too slow to be called for every run.
+                    if origin is TEMPLATE:
+                        origin = literal  # noqa: PLW2901
+                    elif origin.message is None:
+                        origin = of_template(origin, speaking)  # noqa: PLW2901
+                end = size + length
+                if (
+                    spans
+                    and (origin is before or origin == before)
+                    and (at == place + size - start if place >= 0 else at < 0)
+                ):
+                    spans[-1] = (start, end, before, place)
+                else:
+                    spans.append((size, end, origin, at))
+                    start, before, place = size, origin, at
+                size = end
+        if size > used.limits.characters:
+            used.characters(size)
         if len(spans) > _MANY:
             used.changes(len(spans))
-
-    def trace(self, inputs: Inputs) -> Trace:
-        """Everything that was written."""
-        return Trace("".join(self._texts), named(Span, self._spans), inputs)
+    return texts, spans
 
 
 _RawSpan = tuple[int, int, Origin, int]

@@ -634,6 +634,13 @@ def traced(value: Any, message: int | None, field: str, inputs: dict[Any, str]) 
     elif kind is dict or isinstance(value, Mapping):
         made = TracedDict()
         for key, item in cast("Mapping[Any, Any]", value).items():
+            if not field and type(key) is str and type(item) is str and len(key) <= _LONG:
+                # What most messages are made of.
+                inputs[message, key] = item
+                text = _new(Traced, item)
+                text._runs = ((len(item), of_field(message, key), 0),) if item else ()  # pyright: ignore[reportPrivateUsage]
+                made[_known_key(key, message, "")] = text
+                continue
             own = key
             if type(key) is not str:
                 own = key if isinstance(key, (str, int, float, type(None))) else _placeholder(key)
