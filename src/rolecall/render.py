@@ -201,34 +201,32 @@ class Canvas:
 
     def write(
         self,
-        steps: Steps,
+        patterns: Iterable[tuple[Steps, bool]],
         values: Mapping[str, Value],
         message: int | None,
-        *,
-        sampled: bool = False,
     ) -> None:
-        """Write what a pattern says.
+        """Write what patterns say.
 
         Args:
-            steps: What the pattern writes.
+            patterns: What each writes, and whether the model would emit it.
             values: Slot name to value; a slot that is absent is empty.
             message: The message of format text.
-            sampled: Whether the model would emit it.
         """
         segments, fields = self.segments, self.fields
-        for slot, change, text, control, part, placed in steps.steps:
-            if not slot:
-                own = None if part == "tools" else message
-                segments.append(_segment(Segment, (text, control, own, part, sampled)))
-                fields.append("")
-                continue
-            value = values.get(slot)
-            if change is not None:
-                value = change(value or ())
-            if value:
-                if placed:
-                    value = [piece._replace(part=part) for piece in value]
-                self.put(value, message, sampled=sampled)
+        for steps, sampled in patterns:
+            for slot, change, text, control, part, placed in steps.steps:
+                if not slot:
+                    own = None if part == "tools" else message
+                    segments.append(_segment(Segment, (text, control, own, part, sampled)))
+                    fields.append("")
+                    continue
+                value = values.get(slot)
+                if change is not None:
+                    value = change(value or ())
+                if value:
+                    if placed:
+                        value = [piece._replace(part=part) for piece in value]
+                    self.put(value, message, sampled=sampled)
 
 
 _segment: Callable[[type[Segment], tuple[Any, ...]], Segment]
@@ -388,7 +386,7 @@ class Walk:
         sampled: bool = False,
     ) -> None:
         if script.nodes:
-            self.canvas.write(script.steps(values), values, message, sampled=sampled)
+            self.canvas.write(((script.steps(values), sampled),), values, message)
 
     def _turn(
         self,
@@ -403,24 +401,35 @@ class Walk:
         values, message = self.values(turn), turn.message
         author = None if previous is None else previous.author
         canvas.starts.add(len(canvas.segments))
+        patterns: list[tuple[Steps, bool]] = []
         if spec.group is not None and previous is not None and previous.spec is spec:
             canvas.put((Piece(spec.group, "scaffold"),), message, sampled=False)
         else:
-            self.header(turn, own.header(author), values)
+            script = own.header(author)
+            steps = script.steps(values)
+            if self.waiting is None and self._own_words(turn, steps):
+                patterns.append((steps, False))
+            else:
+                self.header(turn, script, values)
+        sampled = turn.author == "model"
         left_open = keep_open if following is None else None
+        if left_open is not None or (sampled and self._prompt(own)):
+            canvas.write(patterns, values, message)
+            patterns = []
         if left_open is not None:
             self._resume(author, turn)
-        sampled = turn.author == "model"
-        if sampled and (left_open is not None or self._prompt(own)):
-            prompted = self._body(turn, own, values, left_open)
+        if sampled and left_open is not None:
+            self._body(turn, own, values, left_open)
+            return
+        if sampled and self._prompt(own):
+            prompted = self._body(turn, own, values, None)
             if following is None and not generating and not prompted:
                 detail = "it does not begin as the generation prompt does under these options"
                 self.plan.lost.append(Lost("warning", "unprompted", message, "options", detail))
         else:
-            canvas.write(own.body.steps(values), values, message, sampled=sampled)
-        if left_open is not None or (
-            spec.group is not None and following is not None and following.spec is spec
-        ):
+            patterns.append((own.body.steps(values), sampled))
+        if spec.group is not None and following is not None and following.spec is spec:
+            canvas.write(patterns, values, message)
             return
         end = own.end
         if following is None and not generating and own.final_end is not None:
@@ -428,17 +437,16 @@ class Walk:
         if turn.calls and own.call_end is not None:
             end = own.call_end
         if turn.merged:
-            message = turn.last_message
-        self.waiting = None
-        if end.nodes:
-            canvas.write(end.steps(values), values, message, sampled=sampled)
-        elif sampled:
-            self.waiting = turn
-        if own.gap.nodes:
-            canvas.write(own.gap.steps(values), values, message)
-        self.settled = (len(canvas.segments), self.waiting)
-        if following is None:
-            self._resume(turn.author, None)
+            canvas.write(patterns, values, message)
+            patterns, message = [], turn.last_message
+        patterns.append((end.steps(values), sampled))
+        patterns.append((own.gap.steps(values), False))
+        canvas.write(patterns, values, message)
+        self.waiting = turn if sampled and not end.nodes else None
+        if left_open is None:
+            self.settled = (len(canvas.segments), self.waiting)
+            if following is None:
+                self._resume(turn.author, None)
 
     def _resume(self, author: Author | None, turn: Turn | None) -> None:
         """Remember where whoever reads on begins."""
@@ -448,9 +456,6 @@ class Walk:
     def header(self, turn: Turn, script: Script, values: Mapping[str, Value]) -> None:
         """Write and check the header of a turn."""
         steps = script.steps(values)
-        if self._own_words(turn, steps) and self.waiting is None:
-            self.canvas.write(steps, values, turn.message)
-            return
         pieces = steps.pieces(values)
         self._read_back(turn, script, steps, values, pieces)
         waiting, self.waiting = self.waiting, None
@@ -490,7 +495,7 @@ class Walk:
             steps.slots <= _LABEL
             and (turn.name is None or "speaker" not in steps.slots)
             and turn.spec.role in STANDARD_ROLES
-            and is_known_role(self.fmt, turn.role)
+            and (turn.role in STANDARD_ROLES or is_known_role(self.fmt, turn.role))
         )
 
     def _body(
