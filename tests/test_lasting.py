@@ -149,8 +149,8 @@ LOOKED_AT = 15
 @every_format
 def test_a_turn_costs_the_same_behind_any_history(name: str, shape: str) -> None:
     fmt = rc.format(name)
-    if (fmt.calls is None and shape == "trace") or fmt.dummy_prefix:
-        return  # Such a format has no calls, or where its runs begin is worked out as a whole.
+    if fmt.calls is None and shape == "trace":
+        return
     try:
         assert growth(fmt, shape) <= LOOKED_AT
     except rc.HistoryChanged:
@@ -162,7 +162,7 @@ def test_most_formats_that_may_reach_back_are_extended_alike() -> None:
     reached: list[str] = []
     for name in rc.formats():
         fmt = rc.format(name)
-        if not fmt.history_changes or fmt.dummy_prefix:
+        if not fmt.history_changes:
             continue
         for shape in SHAPES if fmt.calls is not None else ("chat",):
             try:

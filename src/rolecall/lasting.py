@@ -34,7 +34,7 @@ def stays(old: Rendering, whole: Conversation) -> bool:
         UndeclaredRoleError: If nobody says who authors one of the new messages.
     """
     fmt, past = old.format, old.past
-    if past is None or not past.messages or fmt.dummy_prefix:
+    if past is None or not past.messages:
         return False
     added = whole.authors(fmt.declared, past.messages)
     if fmt.order.first_client and not set(past.authors) - {"owner"}:

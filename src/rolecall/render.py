@@ -27,7 +27,16 @@ from rolecall.header import (
 )
 from rolecall.layout import TurnLayout, layout
 from rolecall.lost import Lost, enforce
-from rolecall.pattern import Pattern, Piece, Value, filled, new_piece, write
+from rolecall.pattern import (
+    Pattern,
+    Piece,
+    Value,
+    filled,
+    new_piece,
+    with_part,
+    with_text,
+    write,
+)
 from rolecall.plan import Past, Plan, joins, make_plan
 from rolecall.segment import Segment
 from rolecall.steps import Script, Steps
@@ -225,7 +234,7 @@ class Canvas:
                     value = change(value or ())
                 if value:
                     if placed:
-                        value = [piece._replace(part=part) for piece in value]
+                        value = [with_part(piece, part) for piece in value]
                     self.put(value, message, sampled=sampled)
 
 
@@ -465,7 +474,7 @@ class Walk:
             return
         for piece in pieces:
             if piece is ends:
-                ending = piece._replace(part="end")
+                ending = with_part(piece, "end")
                 self.canvas.put((ending,), waiting.last_message, sampled=True)
             else:
                 self.canvas.put((piece,), turn.message, sampled=False)
@@ -511,8 +520,8 @@ class Walk:
         for piece in pieces:
             head = piece.text[:prompted]
             prompted -= len(head)
-            self.canvas.put((piece._replace(text=head),), turn.message, sampled=False)
-            tail = piece._replace(text=piece.text[len(head) :])
+            self.canvas.put((with_text(piece, head),), turn.message, sampled=False)
+            tail = with_text(piece, piece.text[len(head) :])
             if keep_open is not None and tail.text and self.canvas.opened is None:
                 self.canvas.opened = len(self.canvas.segments)
             self.canvas.put((tail,), turn.message, sampled=sampled)
@@ -582,7 +591,7 @@ class Walk:
     def _put_open(self, piece: Piece) -> None:
         waiting, self.waiting = self.waiting, None
         if waiting is not None and piece.control:
-            ending = piece._replace(part="end")
+            ending = with_part(piece, "end")
             self.canvas.put((ending,), waiting.last_message, sampled=True)
             return
         self.canvas.put((piece,), None, sampled=False)
@@ -672,16 +681,19 @@ def render(
             own, final = None, default
     segments, opened, resume = walk_.canvas.segments, walk_.canvas.opened, walk_.resume
     fields = walk_.canvas.fields
+    before: tuple[Segment, ...] = ()
+    if old is not None and past is not None:
+        before = old.segments[: past.segments]
     if fmt.dummy_prefix:
         starts = walk_.canvas.starts
-        segments, fields, added = _dummy_prefixes(segments, fields, starts, opened)
+        segments, fields, added = _dummy_prefixes(segments, fields, starts, opened, before[-1:])
+        number, waiting = walk_.settled
+        walk_.settled = (number + bisect_left(added, number), waiting)
         resume = resume._replace(first=resume.first + bisect_left(added, resume.first))
         opened = None if opened is None else opened + bisect_left(added, opened)
     first = 0 if past is None else past.messages
     lost = account(fmt, conversation, walk_.plan, walk_.canvas.written, first) + lost
-    before: tuple[Segment, ...] = ()
     if old is not None and past is not None:
-        before = old.segments[: past.segments]
         opened = None if opened is None else opened + len(before)
         if walk_.plan.turns or speaker is not None:
             resume = resume._replace(first=resume.first + len(before))
@@ -786,18 +798,23 @@ def _keep_open(walk_: Walk, given: bool | str) -> str | None:
 
 
 def _dummy_prefixes(
-    segments: list[Segment], fields: list[str], turns: set[int], opened: int | None
+    segments: list[Segment],
+    fields: list[str],
+    turns: set[int],
+    opened: int | None,
+    behind: tuple[Segment, ...],
 ) -> tuple[list[Segment], list[str], list[int]]:
     """Write the space that SentencePiece puts before each run of plain text.
 
     A run begins behind a control token, where a turn begins, where sampling starts, and at
-    `opened`. Returned with the fields of the segments and the places where a space was added.
+    `opened`; `behind` is the segment before the first, if there is one. Returned with the fields of
+    the segments and the places where a space was added.
     """
     result: list[Segment] = []
     found: list[str] = []
     added: list[int] = []
-    inside = False
-    before = False
+    inside = any(not segment.control for segment in behind)
+    before = any(segment.sampled for segment in behind)
     for index, segment in enumerate(segments):
         _, control, message, _, sampled = segment
         begins = not inside or (sampled and not before) or index in turns or index == opened
