@@ -772,3 +772,13 @@ def test_a_command_loads_no_other_command(tmp_path: Path) -> None:
     assert found & commands == {"rolecall.cli.render"}
     others = ("audit", "cards", "export", "learn", "repair", "template", "tokenizers")
     assert not {name.split(".")[1] for name in found} & {*others}
+
+
+def test_encoding_loads_no_template_engine(tmp_path: Path) -> None:
+    file = tmp_path / "chat.json"
+    file.write_text(json.dumps(CHAT))
+    tokenizer = str(tokenizer_file("qwen3"))
+    arguments = ["render", str(file), "--format", "chatml", "--tokenizer", tokenizer]
+    found = loaded_by(f"from rolecall.cli import run; run({arguments!r}); print()")
+    assert "numpy" in found
+    assert not found & {"jinja2", "transformers", "rich", "sentencepiece", "rolecall.template"}

@@ -246,10 +246,14 @@ def _encode(
     if engine is None:
         return None, ()
     from rolecall.encode import encode, missing_control
-    from rolecall.template.rendering import TemplateRendering
+    from rolecall.render import Rendering
 
-    if isinstance(rendering, TemplateRendering):
-        rendering = rendering.with_control(frozenset(engine.control))
+    if not isinstance(rendering, Rendering):
+        # Only where there is a template has its engine been loaded.
+        from rolecall.template.rendering import TemplateRendering
+
+        if isinstance(rendering, TemplateRendering):
+            rendering = rendering.with_control(frozenset(engine.control))
     missing = missing_control(rendering.segments, engine)
     return encode(rendering, engine, missing=MISSING), missing
 

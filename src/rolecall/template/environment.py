@@ -26,7 +26,7 @@ from markupsafe import Markup
 
 from rolecall.errors import TemplateLimit
 from rolecall.template.filters import FILTERS, TESTS
-from rolecall.template.generator import METHODS, Generator
+from rolecall.template.generator import DICT_NAMES, METHODS, Generator
 from rolecall.template.limits import Meter, meter
 from rolecall.template.runs import AnyRun, Origin, merge, of_template, unknown
 from rolecall.template.traced import (
@@ -198,6 +198,11 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
     # What is written for these: the function itself, as a method would call it once more.
     text = staticmethod(to_text)
     sized = staticmethod(sized)
+    mapping = TracedDict
+
+    def searched(self, value: Any) -> Any:
+        """A value in which another is looked for; in an object it is found without comparing."""
+        return value if type(value) is TracedDict else sized(value)
 
     def enter(self, used: Meter, *items: Any) -> None:
         """A loop is at these items; remember the message among them."""
@@ -221,7 +226,7 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
         # The usual ones first: each gives what the sandbox gives, by a shorter way.
         kind = type(obj)  # type: ignore[reportUnknownVariableType]
         if kind is TracedDict:
-            if attribute not in _DICT_NAMES:
+            if attribute not in DICT_NAMES:
                 return (
                     obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
                 )
@@ -306,8 +311,6 @@ def _joined(texts: Sequence[str]) -> Traced:
         runs += own_runs(text)
     return Traced("".join(texts), merge(runs))
 
-
-_DICT_NAMES = frozenset(dir(dict))
 
 _LOOP_NAMES = frozenset(
     ("index", "index0", "first", "last", "length", "revindex", "revindex0", "previtem", "nextitem")

@@ -186,9 +186,12 @@ def _string(value: Any) -> str:
 def _of_text(name: str) -> Callable[..., Any]:
     """A filter of Jinja's that makes text of what it is given, and would lose where it is from."""
     found = _JINJA[name]
+    strips = name == "trim"
 
     @wraps(found)
     def run(value: Any, *args: Any, **kwargs: Any) -> Any:
+        if strips and type(value) is Traced and not (args or kwargs):
+            return value.strip()
         return found(_string(value), *args, **kwargs)
 
     return run
@@ -204,11 +207,10 @@ def _followed(filter: Callable[..., Any], *, deep: bool) -> Callable[..., Any]:
 
     @wraps(filter)  # keeps Jinja's mark of filters that take the environment
     def run(*args: Any, **kwargs: Any) -> Any:
-        used = meter()
-        used.tick()
+        meter().tick()
         if deep:
-            for value in (*args, *kwargs.values()):
-                if not isinstance(value, _JINJAS):
+            for value in (*args, *kwargs.values()) if kwargs else args:
+                if type(value) is not Traced and not isinstance(value, _JINJAS):
                     sized(value)
         return counted(filter(*args, **kwargs))
 
@@ -276,7 +278,16 @@ FILTERS: dict[str, Callable[..., Any]] = {
 }
 """Every filter by name, for the environment."""
 
+_SIMPLE = frozenset(
+    (
+        *("defined", "undefined", "none", "string", "mapping", "sequence", "iterable"),
+        *("number", "integer", "float", "boolean", "true", "false"),
+    )
+)
+"""Tests that look at the type of a value alone, which needs no looking after."""
+
 TESTS: dict[str, Callable[..., Any]] = {
-    name: _followed(found, deep=name in _COMPARING) for name, found in _TESTS.items()
+    name: found if name in _SIMPLE else _followed(found, deep=name in _COMPARING)
+    for name, found in _TESTS.items()
 }
 """Every test by name, for the environment."""

@@ -54,6 +54,7 @@ class Generator(CodeGenerator):
         super().write_commons()
         self.writeline("literals = environment.literals")
         self.writeline("meter = environment.meter()")
+        self.writeline("mapping = environment.mapping")
 
     # What is written.
 
@@ -120,6 +121,26 @@ class Generator(CodeGenerator):
             self.write(", ")
         self.write("))")
 
+    def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802
+        key = None if node.attr in DICT_NAMES else node.attr
+        asked = self._ask_mapping(node.node, key, frame)
+        super().visit_Getattr(node, frame)
+        self.write(")" if asked else "")
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802
+        key = node.arg.value if isinstance(node.arg, nodes.Const) else None
+        asked = self._ask_mapping(node.node, key, frame)
+        super().visit_Getitem(node, frame)
+        self.write(")" if asked else "")
+
+    def _ask_mapping(self, node: nodes.Node, key: object, frame: Frame) -> bool:
+        """Begin with what a variable holds under a key, where it is an object that has the key."""
+        if type(key) is not str or not isinstance(node, nodes.Name):
+            return False
+        name = frame.symbols.ref(node.name)
+        self.write(f"({name}[{key!r}] if type({name}) is mapping and {key!r} in {name} else ")
+        return True
+
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802
         called = node.node
         plain = not (node.kwargs or node.dyn_args or node.dyn_kwargs or forward_caller)
@@ -144,13 +165,14 @@ class Generator(CodeGenerator):
         self._sized(node.expr, frame)
         for operand in node.ops:
             self.write(f" {_COMPARISONS[operand.op]} ")
-            self._sized(operand.expr, frame)
+            within = operand.op in ("in", "notin")
+            self._sized(operand.expr, frame, "searched" if within else "sized")
 
-    def _sized(self, node: nodes.Expr, frame: Frame) -> None:
+    def _sized(self, node: nodes.Expr, frame: Frame, check: str = "sized") -> None:
         if isinstance(node, nodes.Const):
             self.visit(node, frame)
             return
-        self.write("environment.sized(")
+        self.write(f"environment.{check}(")
         self.visit(node, frame)
         self.write(")")
 
@@ -214,6 +236,8 @@ _STRINGS = (
     *("split", "rsplit", "splitlines", "find", "count", "lower", "upper"),
 )
 
+DICT_NAMES = frozenset(dir(dict))
+
 METHODS: dict[str, frozenset[type]] = {
     **{name: frozenset((Traced,)) for name in _STRINGS},
     **{name: frozenset((TracedDict, dict)) for name in ("get", "items", "keys", "values")},
@@ -223,14 +247,24 @@ safe: they change nothing, and make no more than they were given."""
 
 
 def _operands(node: nodes.Add) -> list[nodes.Expr]:
-    """What a sum adds, from left to right."""
+    """What a sum adds, from left to right; literals that follow each other are one."""
     found = [node.right]
     left = node.left
     while isinstance(left, nodes.Add):
         found.append(left.right)
         left = left.left
     found.append(left)
-    return found[::-1]
+    made: list[nodes.Expr] = []
+    for operand in reversed(found):
+        last = made[-1] if made else None
+        if isinstance(last, nodes.Const) and isinstance(operand, nodes.Const):
+            values = (last.value, operand.value)
+            # The first two of a sum decide what it is; behind them, a string goes with strings.
+            if all(type(value) is str for value in values):
+                made[-1] = nodes.Const("".join(values), lineno=last.lineno)
+                continue
+        made.append(operand)
+    return made
 
 
 def _is_quiet(node: nodes.Expr, before: list[nodes.Expr]) -> bool:

@@ -13,7 +13,7 @@ from rolecall.errors import TemplateLimit, TemplateRaised, TemplateSyntaxError
 from rolecall.template.environment import Environment, RaisedByTemplate
 from rolecall.template.limits import METER, Limits, Meter
 from rolecall.template.runs import TEMPLATE, UNKNOWN, Origin, named, of_template
-from rolecall.template.traced import of_token, own_runs, traced
+from rolecall.template.traced import Traced, of_token, own_runs, traced
 
 
 class Span(NamedTuple):
@@ -196,7 +196,8 @@ def _collect(
         group: tuple[str, ...] = (piece,) if isinstance(piece, str) else piece
         for text in group:
             texts.append(text)
-            for length, origin, at in own_runs(text):
+            runs = text._runs if type(text) is Traced else own_runs(text)  # pyright: ignore[reportPrivateUsage]
+            for length, origin, at in runs:
                 if speaking is not None:
                     # As `of_template` does, which is too slow to be called for every run.
                     if origin is TEMPLATE:
