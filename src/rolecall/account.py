@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolecall.conversation import DEFAULT_ROLE, SPARE_KEYS, Conversation, Message
 from rolecall.header import skeleton
-from rolecall.layout import SHORTEST_HEADER_WORD, Layout, fenced, layout
+from rolecall.layout import SHORTEST_HEADER_WORD, Layout, layout
 from rolecall.lost import Level, Lost
 from rolecall.pattern import Group, Literal, Pattern, Slot, walk
 from rolecall.plan import Plan
@@ -42,16 +42,13 @@ def account(
         detail = f"{fmt.name} has no place for tool schemas"
         lost.append(Lost("error", "tools-dropped", None, "tools", detail))
     lost += plan.lost
-    reported = {
-        (record.message, record.field)
-        for record in lost
-        if record.level == "error" or record.code == "result-dropped"
-    }
-    dropped = {
-        (record.message, record.field)
-        for record in lost
-        if record.code in ("reasoning-dropped", "call-dropped")
-    }
+    reported: set[tuple[int | None, str]] = set()
+    dropped: set[tuple[int | None, str]] = set()
+    for record in lost:
+        if record.level == "error" or record.code == "result-dropped":
+            reported.add((record.message, record.field))
+        if record.code in ("reasoning-dropped", "call-dropped"):
+            dropped.add((record.message, record.field))
     turns: dict[int | None, Turn] = {}
     for turn in plan.turns:
         turns[turn.message] = turn
@@ -232,7 +229,7 @@ def _spare(index: int, message: Message) -> list[Lost]:
 def _readings(fmt: Format, conversation: Conversation, plan: Plan, first: int) -> Iterator[Lost]:
     """Warnings about turns whose ids another conversation shares."""
     if plan.receiver is not None:
-        for index in _folded(plan, plan.receiver):
+        for index in _folded(fmt, plan, plan.receiver):
             detail = (
                 f"the same ids as a {plan.receiver.spec.role} message that begins with this text"
             )
@@ -267,10 +264,10 @@ def _readings(fmt: Format, conversation: Conversation, plan: Plan, first: int) -
                 yield Lost("warning", "reads-as-call", index, "content", detail)
 
 
-def _folded(plan: Plan, receiver: Turn) -> list[int]:
+def _folded(fmt: Format, plan: Plan, receiver: Turn) -> list[int]:
     """The system messages whose text nothing in the ids tells from that of the turn they are in."""
     content = receiver.values.get("content", ())
-    if "system" in receiver.values and not fenced(receiver.spec, "system"):
+    if "system" in receiver.values and not layout(fmt).turn(receiver.spec).fences_system:
         content += receiver.values["system"]
     return sorted(
         {

@@ -48,6 +48,8 @@ class TurnLayout:
             isinstance(node, Group) and node.slot == "thinks" for node in walk(spec.body)
         )
         """Whether the body asks if the turn thinks."""
+        self.fences_system = fenced(spec, "system")
+        """Whether a control token stands beside a system prompt in this turn."""
         self.call_opening = _call_opening(fmt, spec)
         """The words that open a tool call where no control token does, or nothing."""
         self.twins = _twins(fmt, spec)

@@ -39,6 +39,18 @@ Value = tuple[Piece, ...]
 """What fills a slot; empty when there is nothing."""
 
 
+def with_text(piece: Piece, text: str) -> Piece:
+    """The piece with another text."""
+    _, part, message, name, control = piece
+    return new_piece(Piece, (text, part, message, name, control))
+
+
+def with_part(piece: Piece, part: Part) -> Piece:
+    """The piece as a part of something else."""
+    text, _, message, name, control = piece
+    return new_piece(Piece, (text, part, message, name, control))
+
+
 @dataclass(frozen=True, slots=True)
 class Literal:
     """Text of the format file: one control token, or plain characters."""
@@ -169,7 +181,7 @@ def _left(characters: str | None) -> Callable[[Value], Value]:
             text = piece.text.lstrip(characters)
             if text:
                 whole = len(text) == len(piece.text)
-                first = piece if whole else piece._replace(text=text)
+                first = piece if whole else with_text(piece, text)
                 return (first, *value[number + 1 :])
         return ()
 
@@ -183,7 +195,7 @@ def _right(characters: str | None) -> Callable[[Value], Value]:
             text = piece.text.rstrip(characters)
             if text:
                 whole = len(text) == len(piece.text)
-                return (*value[:number], piece if whole else piece._replace(text=text))
+                return (*value[:number], piece if whole else with_text(piece, text))
         return ()
 
     return strip
@@ -196,7 +208,7 @@ def _both(characters: str | None) -> Callable[[Value], Value]:
 
 def _parts(value: Value) -> Value:
     stripped = (
-        piece._replace(text=piece.text.strip()) if piece.field == "content" else piece
+        with_text(piece, piece.text.strip()) if piece.field == "content" else piece
         for piece in value
     )
     return tuple(piece for piece in stripped if piece.text)
@@ -249,7 +261,7 @@ def _text(value: Value) -> str:
 def _json(value: Value) -> Value:
     if not value:
         return (Piece('""', "content"),)
-    return (value[-1]._replace(text=dump_json(_text(value))),)
+    return (with_text(value[-1], dump_json(_text(value))),)
 
 
 def _json_value(value: Value) -> Value:
@@ -262,11 +274,11 @@ def _json_value(value: Value) -> Value:
     except (ValueError, RecursionError):
         # No JSON, or JSON that cannot be written again: nested without end, half a character.
         return _json(value)
-    return (value[-1]._replace(text=dumped),)
+    return (with_text(value[-1], dumped),)
 
 
 def _indent(value: Value) -> Value:
-    return tuple(piece._replace(text=piece.text.replace("\n", "\n    ")) for piece in value)
+    return tuple(with_text(piece, piece.text.replace("\n", "\n    ")) for piece in value)
 
 
 FILTERS: dict[str, tuple[Callable[[Value], Value], str]] = {
@@ -342,7 +354,7 @@ def write(
             value = values.get(node.name, ())
             for piece in value if node.filter is None else FILTERS[node.filter][0](value):
                 # A token that begins or ends a text is a part of what it begins or ends.
-                emit(piece._replace(part=part) if node.name in DOCUMENT_TOKENS else piece)
+                emit(with_part(piece, part) if node.name in DOCUMENT_TOKENS else piece)
         elif bool(values.get(node.slot)) != node.negated:
             own = part if node.negated else GROUP_PARTS.get(node.slot, part)
             write(node.nodes, values, own, emit)

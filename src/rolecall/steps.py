@@ -21,6 +21,7 @@ from rolecall.pattern import (
     Value,
     new_piece,
     walk,
+    with_part,
 )
 from rolecall.segment import Part
 
@@ -64,7 +65,7 @@ class Steps(NamedTuple):
             if change is not None:
                 value = change(value)
             if placed:
-                value = tuple([piece._replace(part=part) for piece in value])
+                value = tuple([with_part(piece, part) for piece in value])
             if message is not None:
                 value = [p if p.field else p._replace(message=message) for p in value]
             found.extend(value)
