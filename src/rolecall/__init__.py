@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from rolecall.format import load_format as format
     from rolecall.learn import learn
     from rolecall.lost import Lost
-    from rolecall.render import ANY, Rendering
+    from rolecall.render import Rendering
     from rolecall.repair import repair
     from rolecall.segment import PARTS, Segment
+    from rolecall.speaker import ANY
     from rolecall.template import load_template as template
     from rolecall.template.template import Template
 else:
@@ -70,7 +71,8 @@ _WHERE = {
     **dict.fromkeys(("HistoryChanged", "InputError", "ModelOutputError"), "errors"),
     **dict.fromkeys(("ParseError", "RolecallError", "TemplateError"), "errors"),
     **dict.fromkeys(("Format", "formats", "format"), "format"),
-    **dict.fromkeys(("ANY", "Rendering"), "render"),
+    "ANY": "speaker",
+    "Rendering": "render",
     **dict.fromkeys(("PARTS", "Segment"), "segment"),
     "Lost": "lost",
     "audit": "audit",

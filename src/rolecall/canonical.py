@@ -21,9 +21,9 @@ from rolecall.conversation import (
 from rolecall.header import bare_system, writes_label
 from rolecall.pattern import Pattern, Piece, Value, blank_for, filled, slots, write
 from rolecall.plan import would_join
-from rolecall.render import Walk
 from rolecall.reply import filter_of, plain_content
 from rolecall.turn import Turn, text_of
+from rolecall.walk import Walk
 
 if TYPE_CHECKING:
     from rolecall.format import Format

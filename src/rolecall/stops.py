@@ -11,7 +11,7 @@ from rolecall.steps import Script
 from rolecall.turn import Turn, TurnSpec, text_of
 
 if TYPE_CHECKING:
-    from rolecall.render import Walk
+    from rolecall.walk import Walk
 
 LABELS = frozenset(("role", "speaker", *DOCUMENT_TOKENS))
 """Slots of a header that are filled whoever speaks."""

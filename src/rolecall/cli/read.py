@@ -337,7 +337,7 @@ def read_speaker(speaker: str | None, any_speaker: bool) -> Any:
     if any_speaker:
         if speaker is not None:
             raise InputError("--speaker and --speaker-any: give only one of them")
-        from rolecall.render import ANY
+        from rolecall.speaker import ANY
 
         return ANY
     if speaker is None:

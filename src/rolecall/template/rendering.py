@@ -11,8 +11,8 @@ from typing import cast as typing_cast
 from rolecall.conversation import STANDARD_ROLES, Author, Cast, Conversation
 from rolecall.errors import ConversationError, InputError
 from rolecall.lost import Lost, enforce
-from rolecall.render import ANY, ModelChoice
 from rolecall.segment import Segment, Written
+from rolecall.speaker import ANY, ModelChoice
 from rolecall.template.given import Given, Wire, read
 from rolecall.template.habits import Habits
 from rolecall.template.layout import REASONING_FIELDS, Layout, lay_out
@@ -22,7 +22,7 @@ from rolecall.wire import check_text
 
 if TYPE_CHECKING:
     from rolecall.encode import Encoding
-    from rolecall.render import Speaker
+    from rolecall.speaker import Speaker
     from rolecall.template.template import Template
 
 

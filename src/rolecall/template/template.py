@@ -14,7 +14,7 @@ from rolecall.template.source import Source
 from rolecall.template.trace import Prepared, Program, Trace
 
 if TYPE_CHECKING:
-    from rolecall.render import Speaker
+    from rolecall.speaker import Speaker
     from rolecall.template.rendering import TemplateRendering
 
 
