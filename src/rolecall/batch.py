@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rolecall.bulk.assemble import Arrays, Poured, assemble
+from rolecall.bulk.assemble import Arrays, Poured, assemble, loose
 from rolecall.bulk.filled import Filled, fill
-from rolecall.bulk.moulds import Manner, manner
-from rolecall.encode import Encoding, encode
+from rolecall.bulk.moulds import Manner, manner, moulds_of
+from rolecall.encode import Encoding, encode, said_of
 from rolecall.errors import ConversationError, InputError
 from rolecall.mask import Choice, Said, factors, of_model
+from rolecall.render import Rendering
 from rolecall.tokenizers import Tokenizer
 from rolecall.tokenizers import tokenizer as load
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from rolecall.conversation import Message
     from rolecall.format import Format
 
-Made = Filled | Encoding
-"""A conversation of a batch: in its mould, or encoded by itself."""
+Made = Filled | Rendering
+"""A conversation of a batch: in its mould, or rendered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +60,6 @@ class Batch:
 
     def _encoding(self, number: int) -> Encoding:
         made = self.made[number]
-        if isinstance(made, Encoding):
-            return made
         own = slice(self.offsets[number], self.offsets[number + 1])
         return Encoding.later(
             ids=self.ids[own],
@@ -68,7 +67,7 @@ class Batch:
             part=self.part[own],
             sampled=self.sampled[own],
             straddles=self.straddles[own],
-            rendering=made.rendering(),
+            rendering=made.rendering() if isinstance(made, Filled) else made,
             tokenizer=self.tokenizer,
         )
 
@@ -148,12 +147,21 @@ class Batch:
 
 
 def _said(made: Made) -> Said:
-    return made.mould if isinstance(made, Filled) else made.said
+    return made.mould if isinstance(made, Filled) else said_of(made)
 
 
 def _messages(made: Made) -> Sequence[Message]:
-    rendering = made.rendered() if isinstance(made, Filled) else made.rendering
+    rendering = made.rendered() if isinstance(made, Filled) else made
     return rendering.conversation.messages
+
+
+class _Item(NamedTuple):
+    """A conversation on its way into a batch."""
+
+    made: Made
+    poured: Poured | None
+    """What to encode with the others, or None where it was encoded by itself."""
+    encoding: Encoding | None
 
 
 class _Maker:
@@ -164,42 +172,45 @@ class _Maker:
         self.tokenizer = load(tokenizer)
         self.manner: Manner = manner(arguments)
         self.control = frozenset(fmt.control)
+        self.literals = moulds_of(fmt).literals(self.tokenizer)
 
-    def fill(self, number: int, conversation: object) -> tuple[Made, Poured | None]:
-        """Render a conversation, and pour it where it has a mould; else it is encoded."""
+    def item(self, number: int, conversation: object) -> _Item:
+        """Render a conversation, and make it ready for encoding."""
         try:
-            found = fill(self.fmt, self.manner, conversation)
-            if isinstance(found, Filled):
-                poured = found.pour(self.tokenizer)
-                if poured is not None:
-                    return found, poured
-                found = found.rendered()
-            return encode(found, self.tokenizer), None
+            made = fill(self.fmt, self.manner, conversation)
+            if isinstance(made, Filled):
+                poured = made.pour(self.tokenizer)
+            else:
+                poured = loose(made, made.fields, self.literals)
+            if poured is not None:
+                return _Item(made, poured, None)
+            return self.alone(made)
         except ConversationError as error:
             error.args = (f"conversation {number}, {error}",)
             raise
 
-    def batch(self, items: list[tuple[Made, Poured | None]]) -> Batch:
+    def alone(self, made: Made) -> _Item:
+        """A conversation that cannot be encoded with others."""
+        rendering = made.rendered() if isinstance(made, Filled) else made
+        return _Item(made, None, encode(rendering, self.tokenizer))
+
+    def batch(self, items: list[_Item]) -> Batch:
         """Encode what was poured, and put all of it end to end."""
-        made = [item for item, _ in items]
-        numbers = [number for number, (_, poured) in enumerate(items) if poured is not None]
-        if not numbers:
-            return self._joined(
-                made, [_arrays(item) for item in made if isinstance(item, Encoding)]
-            )
-        arrays, odd = assemble(
-            [poured for _, poured in items if poured is not None], self.tokenizer, self.control
-        )
-        if not odd and len(numbers) == len(made):
+        numbers = [number for number, item in enumerate(items) if item.poured is not None]
+        poured = [item.poured for item in items if item.poured is not None]
+        arrays, odd = _NOTHING, list[int]()
+        if poured:
+            arrays, odd = assemble(poured, self.tokenizer, self.control)
+        made = [item.made for item in items]
+        if poured and not odd and len(poured) == len(items):
             return Batch(*arrays, made, self.tokenizer)
+        items = list(items)
         for place in odd:
-            item = made[numbers[place]]
-            assert isinstance(item, Filled)
-            made[numbers[place]] = encode(item.rendered(), self.tokenizer)
-        places = dict(zip(numbers, range(len(numbers)), strict=True))
+            items[numbers[place]] = self.alone(made[numbers[place]])
+        places = {number: place for place, number in enumerate(numbers)}
         parts = [
-            _arrays(item) if isinstance(item, Encoding) else _part(arrays, places[number])
-            for number, item in enumerate(made)
+            _part(arrays, places[number]) if item.encoding is None else _arrays(item.encoding)
+            for number, item in enumerate(items)
         ]
         return self._joined(made, parts)
 
@@ -231,6 +242,16 @@ class _Maker:
         )
 
 
+_NOTHING = Arrays(
+    np.zeros(0, np.int32),
+    np.zeros(0, np.int32),
+    np.zeros(0, np.uint8),
+    np.zeros(0, np.bool_),
+    np.zeros(0, np.bool_),
+    np.zeros(1, np.int64),
+)
+
+
 def _arrays(encoding: Encoding) -> Arrays:
     e = encoding
     return Arrays(e.ids, e.message, e.part, e.sampled, e.straddles, np.zeros(0, np.int64))
@@ -254,7 +275,7 @@ def encode_batch(
 ) -> Batch:
     """Encode conversations into one batch; see `Format.encode_batch`."""
     maker = _Maker(fmt, tokenizer, arguments)
-    return maker.batch([maker.fill(*numbered) for numbered in enumerate(conversations)])
+    return maker.batch([maker.item(*numbered) for numbered in enumerate(conversations)])
 
 
 def encode_iter(
@@ -277,11 +298,15 @@ def _batches(maker: _Maker, conversations: Iterable[object], batch_tokens: int) 
     """
     waiting: list[Batch] = []
     total = 0
-    items: list[tuple[Made, Poured | None]] = []
+    items: list[_Item] = []
     most = 0
     for numbered in enumerate(conversations):
-        items.append(maker.fill(*numbered))
-        most += _most(*items[-1])
+        item = maker.item(*numbered)
+        items.append(item)
+        if item.poured is not None:
+            most += item.poured.most
+        elif item.encoding is not None:
+            most += len(item.encoding)
         if total + most < batch_tokens:
             continue
         rest: Batch | None = maker.batch(items)
@@ -297,13 +322,6 @@ def _batches(maker: _Maker, conversations: Iterable[object], batch_tokens: int) 
         waiting.append(maker.batch(items))
     if waiting:
         yield maker.end_to_end(waiting)
-
-
-def _most(made: Made, poured: Poured | None) -> int:
-    """How many tokens a conversation can be: texts are a token a byte at most, as a rule."""
-    if poured is None:
-        return len(made) if isinstance(made, Encoding) else 0
-    return poured.fitted.most + sum(poured.sizes)
 
 
 def _cut(batch: Batch, tokens: int) -> tuple[Batch, Batch | None]:

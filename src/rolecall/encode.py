@@ -144,16 +144,21 @@ class Encoding:
     @property
     def said(self) -> Said:
         """Who said the messages, and what they weigh."""
-        filled = getattr(self.rendering, "filled", None)
-        if filled is not None:
-            return filled.mould
-        messages = self.rendering.conversation.messages
-        return _Said(
-            self.rendering.authors,
-            tuple(message.role for message in messages),
-            tuple(message.name for message in messages),
-            tuple(message.weight for message in messages),
-        )
+        return said_of(self.rendering)
+
+
+def said_of(rendering: Rendered) -> Said:
+    """Who said the messages of a rendering, and what they weigh."""
+    filled = getattr(rendering, "filled", None)
+    if filled is not None:
+        return filled.mould
+    messages = rendering.conversation.messages
+    return _Said(
+        rendering.authors,
+        tuple(message.role for message in messages),
+        tuple(message.name for message in messages),
+        tuple(message.weight for message in messages),
+    )
 
 
 class _Said(NamedTuple):
@@ -184,13 +189,12 @@ def encode(rendering: Rendered, tokenizer: Tokenizer, *, missing: int | None = N
     Raises:
         TokenizerError: If the vocabulary lacks a control token and `missing` is None.
     """
-    filled = getattr(rendering, "filled", None)
-    if filled is not None and missing is None:
-        from rolecall.bulk.single import encode_filled
+    if missing is None:
+        from rolecall.bulk.single import encode_alone
 
-        found = encode_filled(filled, rendering, tokenizer)
-        if found is not None:
-            return found
+        encoded = encode_alone(rendering, tokenizer)
+        if encoded is not None:
+            return encoded
     absent = missing_control(rendering.segments, tokenizer)
     if absent and missing is None:
         raise lacking(rendering.writer, tokenizer, absent)

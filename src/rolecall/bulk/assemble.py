@@ -8,13 +8,17 @@ it ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rolecall.bulk.fit import STARTS, Fitted, join
+from rolecall.bulk.fit import STARTS, Fitted, Layout, Literals, join, lay_out
+from rolecall.encode import runs_of
 from rolecall.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from rolecall.segment import Rendered
 
 Ints = npt.NDArray[np.int64]
 
@@ -31,13 +35,15 @@ class Arrays(NamedTuple):
 
 
 class Poured(NamedTuple):
-    """One conversation in its mould."""
+    """One conversation, ready to be encoded."""
 
-    fitted: Fitted
+    layout: Layout
     runs: list[str]
     """Its runs of plain text."""
     sizes: list[int]
-    """How many bytes its texts are, in the order of the segments."""
+    """How many bytes the texts are that `layout` leaves out, in the order of the segments."""
+    most: int
+    """How many tokens it can be, where a token is a byte at least."""
 
 
 def pour(fitted: Fitted, texts: list[str], sizes: list[int]) -> Poured:
@@ -50,7 +56,20 @@ def pour(fitted: Fitted, texts: list[str], sizes: list[int]) -> Poured:
     """
     if not fitted.in_order or len(sizes) != len(fitted.used):
         sizes = [sizes[number] for number in fitted.used]
-    return Poured(fitted, fitted.fill(texts), sizes)
+    return Poured(fitted.layout, fitted.fill(texts), sizes, fitted.most + sum(sizes))
+
+
+def loose(rendering: Rendered, varies: Sequence[object], literals: Literals) -> Poured | None:
+    """A rendering without a mould, or None where it cannot be encoded in bulk; see `lay_out`."""
+    segments = rendering.segments
+    items = runs_of(segments, rendering.opened, None, dummy_prefix=rendering.writer.dummy_prefix)
+    laid = lay_out(segments, items, varies, literals)
+    if laid is None:
+        return None
+    runs = ["".join([segments[index].text for index in run]) for run in laid.runs]
+    # Their lengths are known already.
+    layout = laid.layout._replace(texts=np.zeros(len(laid.layout.texts), np.bool_))
+    return Poured(layout, runs, [], len(layout.ids) + int(layout.lengths.sum()))
 
 
 def assemble(
@@ -67,7 +86,7 @@ def assemble(
         The arrays, and which conversations the vocabulary does not spell byte for byte; the arrays
         of these do not hold.
     """
-    layout = join([one.fitted.layout for one in poured])
+    layout = join([one.layout for one in poured])
     runs = [run for one in poured for run in one.runs]
     lengths = layout.lengths.copy()
     lengths[layout.texts] += np.array([size for one in poured for size in one.sizes], np.int64)
@@ -118,7 +137,7 @@ def _offsets(poured: Sequence[Poured], counts: Ints) -> Ints:
     """Where the tokens of each conversation begin, and the end of the last."""
     if len(poured) == 1:
         return np.array([0, counts.sum()], np.int64)
-    segments = [len(one.fitted.layout.counts) for one in poured]
+    segments = [len(one.layout.counts) for one in poured]
     return _from_zero(counts.cumsum())[np.cumsum([0, *segments])]
 
 

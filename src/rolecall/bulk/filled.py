@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.bulk.mould import Mould
-from rolecall.bulk.moulds import Manner, moulds_of
+from rolecall.bulk.moulds import Manner, Met, moulds_of
 from rolecall.bulk.shape import Shape, sizes, wire
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ class Filled(NamedTuple):
 
     def rendered(self) -> Rendering:
         """The same conversation, rendered segment by segment."""
-        return self.fmt.walk(wire(self.shape), self.manner.kept())
+        from rolecall.bulk.refill import refill
+
+        return refill(self) or self.fmt.walk(wire(self.shape), self.manner.kept())
 
     def rendering(self) -> Rendering:
         """The rendering, of which nothing is made before it is asked for."""
@@ -51,7 +53,7 @@ class Filled(NamedTuple):
         if isinstance(fitted, bool):
             from rolecall.bulk.fit import fit
 
-            fitted = fit(mould, tokenizer, frozenset(self.fmt.control))
+            fitted = fit(mould, moulds_of(self.fmt).literals(tokenizer))
             mould.fitted[tokenizer] = fitted
         return None if fitted is None else pour(fitted, self.texts, self.sizes)
 
@@ -67,11 +69,12 @@ def fill(fmt: Format, manner: Manner, given: object) -> Filled | Rendering:
         return fmt.walk(given, manner)
     moulds = moulds_of(fmt)
     mould = moulds.get(shape.key)
-    rendering: Rendering | None = None
-    if isinstance(mould, bool):
+    if isinstance(mould, Met):
         rendering = fmt.walk(given, manner)
-        mould = moulds.add(rendering, shape)
+        if mould is Met.ONCE:
+            moulds.add(rendering, shape)
+        return rendering
     texts = None if mould is None else mould.fill(shape.texts)
     if mould is None or texts is None:
-        return fmt.walk(given, manner) if rendering is None else rendering
+        return fmt.walk(given, manner)
     return Filled(fmt, manner, shape, mould, texts, shape.sizes + sizes(texts[len(shape.texts) :]))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rolecall.bulk.mould import Mould
-from rolecall.encode import PART_CODE
+from rolecall.encode import PART_CODE, runs_of
 from rolecall.encode import Run as Plain
 from rolecall.tokenizers import RunStart, Tokenizer
 
@@ -86,68 +86,152 @@ class Fitted:
         ]
 
 
-def fit(mould: Mould, tokenizer: Tokenizer, control: frozenset[str]) -> Fitted | None:
-    """Fit a mould to a vocabulary, or None where its control tokens change the text beside them.
+MOST_LITERALS = 10_000
+"""Literals that are kept encoded of one format under one vocabulary; then all are made anew."""
+
+
+class Literals:
+    """The control tokens and literals of a format under a vocabulary, each encoded once."""
+
+    def __init__(self, tokenizer: Tokenizer, control: frozenset[str]) -> None:
+        self.tokenizer = tokenizer
+        self._control = control
+        self._tokens: dict[str, int | None] = {}
+        self._known: dict[tuple[tuple[str, ...], RunStart], _Literal | None] = {}
+        self.spaces = tuple(map(tokenizer.adds_space, STARTS))
+
+    def token(self, text: str) -> int | None:
+        """The id of a control token; None where there is none, or it changes the text beside it."""
+        if text not in self._tokens:
+            tokenizer = self.tokenizer
+            swallows = tokenizer.swallows_left(text) or tokenizer.swallows_right(text)
+            self._tokens[text] = None if swallows else tokenizer.control_id(text)
+        return self._tokens[text]
+
+    def run(self, texts: tuple[str, ...], start: RunStart) -> _Literal | None:
+        """A run of plain literals, or None where a token spans two of them."""
+        key = (texts, start)
+        if key not in self._known:
+            if len(self._known) >= MOST_LITERALS:
+                self._known.clear()
+            self._known[key] = self._encode(texts, start)
+        return self._known[key]
+
+    def _encode(self, texts: tuple[str, ...], start: RunStart) -> _Literal | None:
+        ((ids, spans),) = self.tokenizer.encode_runs([("".join(texts), start)], self._control)
+        ends = np.cumsum([len(text) for text in texts])
+        if any(end <= begin for begin, end in spans):
+            return None
+        last = np.searchsorted(ends, [end for _, end in spans])
+        first = np.searchsorted(ends, [begin for begin, _ in spans], side="right")
+        if (first != last).any():
+            return None
+        return _Literal(list(ids), np.bincount(last, minlength=len(texts)).tolist())
+
+
+class _Literal(NamedTuple):
+    ids: list[int]
+    counts: list[int]
+    """How many of them each of its texts has."""
+
+
+class Laid(NamedTuple):
+    """Segments laid out for encoding."""
+
+    layout: Layout
+    runs: list[tuple[int, ...]]
+    """The segments of each run that is encoded with the texts."""
+
+
+def lay_out(
+    segments: tuple[Segment, ...],
+    items: list[int | Plain],
+    varies: Sequence[object],
+    literals: Literals,
+) -> Laid | None:
+    """Lay segments out, or None where control tokens change the text beside them or are not there.
 
     Args:
-        mould: The mould.
-        tokenizer: The vocabulary.
-        control: The control tokens that the format writes.
+        segments: The segments.
+        items: Control segments by index, and runs of plain text between them.
+        varies: Of each segment: whether it is not the same every time.
+        literals: The literals of the format under the vocabulary.
     """
-    segments = mould.segments
     ids: list[int] = []
-    counts: list[int | None] = [None] * len(segments)
+    counts: list[int] = [-1] * len(segments)
     lengths: list[int] = []
-    used: list[int | None] = []
-    parts: list[tuple[str | int, ...]] = []
+    texts: list[bool] = []
+    runs: list[tuple[int, ...]] = []
     starts: list[int] = []
-    sizes: list[int] = []
-    for item in mould.items:
+    for item in items:
         if isinstance(item, int):
-            token = segments[item].text
-            found = tokenizer.control_id(token)
-            if found is None or tokenizer.swallows_left(token) or tokenizer.swallows_right(token):
+            found = literals.token(segments[item].text)
+            if found is None:
                 return None
             ids.append(found)
             counts[item] = 1
             continue
-        own = [mould.slots[index] for index in item.segments]
-        if all(number is None for number in own):
-            literal = _literal(segments, item, tokenizer, control)
+        own = item.segments
+        if not any(varies[index] for index in own):
+            literal = literals.run(tuple([segments[index].text for index in own]), item.start)
             if literal is not None:
-                ids += literal[0]
-                for index, count in zip(item.segments, literal[1], strict=True):
+                ids += literal.ids
+                for index, count in zip(own, literal.counts, strict=True):
                     counts[index] = count
                 continue
-        parts.append(_parts(segments, item, mould.slots))
-        starts.append(STARTS.index(item.start))
-        sizes.append(len(item.segments))
-        spaces = [tokenizer.adds_space(item.start)] + [False] * (len(own) - 1)
-        for index, number, space in zip(item.segments, own, spaces, strict=True):
-            size = len(segments[index].text.encode()) if number is None else 0
-            lengths.append(size + space)
-            used.append(number)
-    order = tuple(number for number in used if number is not None)
+        runs.append(tuple(own))
+        start = STARTS.index(item.start)
+        starts.append(start)
+        begin = len(lengths)
+        for index in own:
+            text = segments[index].text
+            texts.append(bool(varies[index]))
+            lengths.append(len(text) if text.isascii() else len(text.encode()))
+        lengths[begin] += literals.spaces[start]
+    found_counts = np.array(counts, np.int64)
+    in_runs = found_counts < 0
+    found_counts[in_runs] = 0
     layout = Layout(
-        message=np.array([-1 if s.message is None else s.message for s in segments], np.int32),
-        part=np.array([PART_CODE[s.part] for s in segments], np.uint8),
-        sampled=np.array([s.sampled for s in segments], np.bool_),
-        counts=np.array([count or 0 for count in counts], np.int64),
-        in_runs=np.array([count is None for count in counts], np.bool_),
+        message=np.array([-1 if s[2] is None else s[2] for s in segments], np.int32),
+        part=np.array([PART_CODE[s[3]] for s in segments], np.uint8),
+        sampled=np.array([s[4] for s in segments], np.bool_),
+        counts=found_counts,
+        in_runs=in_runs,
         ids=np.array(ids, np.int32),
         lengths=np.array(lengths, np.int64),
-        texts=np.array([number is not None for number in used], np.bool_),
-        sizes=np.array(sizes, np.int64),
+        texts=np.array(texts, np.bool_),
+        sizes=np.array([len(run) for run in runs], np.int64),
         starts=np.array(starts, np.uint8),
     )
+    return Laid(layout, runs)
+
+
+def fit(mould: Mould, literals: Literals) -> Fitted | None:
+    """Fit a mould to a vocabulary, or None where that cannot be done; see `lay_out`."""
+    segments, slots = mould.segments, mould.slots
+    items = runs_of(segments, mould.opened, None, dummy_prefix=mould.dummy_prefix)
+    varies = [number is not None for number in slots]
+    laid = lay_out(segments, items, varies, literals)
+    if laid is None:
+        return None
+    layout = laid.layout
+    # The texts of the mould's own conversation are no part of it.
+    own = [
+        len(segments[index].text.encode()) for run in laid.runs for index in run if varies[index]
+    ]
+    layout.lengths[layout.texts] -= np.array(own, np.int64)
+    used = tuple(
+        number for run in laid.runs for index in run if (number := slots[index]) is not None
+    )
+    parts = [_parts(segments, run, slots) for run in laid.runs]
     return Fitted(
         mould,
         layout,
-        order,
-        order == tuple(range(len(order))),
+        used,
+        used == tuple(range(len(used))),
         _runs(parts),
         tuple(parts),
-        len(ids) + sum(lengths),
+        len(layout.ids) + int(layout.lengths.sum()),
     )
 
 
@@ -164,27 +248,11 @@ def _runs(parts: list[tuple[str | int, ...]]) -> tuple[Run, ...] | None:
     return tuple(runs)
 
 
-def _literal(
-    segments: tuple[Segment, ...], run: Plain, tokenizer: Tokenizer, control: frozenset[str]
-) -> tuple[list[int], list[int]] | None:
-    """The ids of a run without a text and how many each segment has, or None if one spans two."""
-    texts = [segments[index].text for index in run.segments]
-    ((ids, spans),) = tokenizer.encode_runs([("".join(texts), run.start)], control)
-    ends = np.cumsum([len(text) for text in texts])
-    if any(end <= start for start, end in spans):
-        return None
-    last = np.searchsorted(ends, [end for _, end in spans])
-    first = np.searchsorted(ends, [start for start, _ in spans], side="right")
-    if (first != last).any():
-        return None
-    return list(ids), np.bincount(last, minlength=len(texts)).tolist()
-
-
 def _parts(
-    segments: tuple[Segment, ...], run: Plain, slots: tuple[int | None, ...]
+    segments: tuple[Segment, ...], run: tuple[int, ...], slots: tuple[int | None, ...]
 ) -> tuple[str | int, ...]:
     parts: list[str | int] = [""]
-    for index in run.segments:
+    for index in run:
         number = slots[index]
         if number is not None:
             parts += [number, ""]

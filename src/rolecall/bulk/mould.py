@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 
 from rolecall.bulk.shape import MESSAGE_PARTS, SPACED_PARTS, Key, Shape
 from rolecall.conversation import Author, Conversation
-from rolecall.encode import Run, runs_of
 from rolecall.pattern import FILTERS, TRIMMING, Pattern, Piece, Slot, walk, write
 from rolecall.segment import HEADER_PARTS, Segment
 from rolecall.turn import text_of
@@ -36,8 +35,10 @@ class Mould:
 
     segments: tuple[Segment, ...]
     """The segments of the rendering that it was taken from."""
-    items: list[int | Run]
-    """Control segments by index, and runs of plain text between them."""
+    opened: int | None
+    """Of a final message that is left open: its first segment behind the generation prompt."""
+    dummy_prefix: bool
+    """Whether the format writes the space that a vocabulary begins texts with."""
     slots: tuple[int | None, ...]
     """Of each segment: the text that it is, by number, or None of a literal. Numbers behind those
     of the texts count `makings`."""
@@ -51,6 +52,8 @@ class Mould:
     roles: tuple[str, ...]
     names: tuple[str | None, ...]
     weights: tuple[float | None, ...]
+    of: Rendering
+    """The rendering that it was taken from."""
     fitted: WeakKeyDictionary[Tokenizer, Fitted | None] = field(
         default_factory=lambda: WeakKeyDictionary()  # noqa: PLW0108 - typed by the field
     )
@@ -111,7 +114,8 @@ def mould(rendering: Rendering, shape: Shape) -> Mould | None:
             makings.append((making, number))
     made = Mould(
         segments=rendering.segments,
-        items=runs_of(rendering.segments, rendering.opened, None, dummy_prefix=fmt.dummy_prefix),
+        opened=rendering.opened,
+        dummy_prefix=fmt.dummy_prefix,
         slots=tuple(slots),
         makings=tuple(makings),
         guards=tuple(_guards(rendering, slots)),
@@ -119,28 +123,26 @@ def mould(rendering: Rendering, shape: Shape) -> Mould | None:
         roles=tuple(message.role for message in messages),
         names=tuple(message.name for message in messages),
         weights=tuple(message.weight for message in messages),
+        of=rendering,
     )
     return None if made.fill(shape.texts) is None else made
 
 
 def _places(key: Key) -> Iterator[tuple[int, str]]:
     """Message and field of each text of a shape, in their order."""
-    for index, message in enumerate(key[:-2]):
-        if isinstance(message, str):
+    messages: list[Any] = list(key[:-2])
+    for index, message in enumerate(messages):
+        if type(message) is str or len(message) == SPACED_PARTS:
             yield index, "content"
+        if type(message) is str or len(message) != MESSAGE_PARTS:
             continue
-        if len(message) == SPACED_PARTS:
-            yield index, "content"
-        if len(message) != MESSAGE_PARTS:
-            continue
-        whole: list[Any] = list(message)
-        _, _, _, reasoning, content, calls, answered = whole
+        _, _, _, reasoning, content, calls, answered = message
         if reasoning:
             yield index, "reasoning_content"
         if content:
             yield index, "content"
-        for number, (_, id_, _) in enumerate(calls or ()):
-            if id_ is not None:
+        for number, call in enumerate(calls or ()):
+            if call[1] is not None:
                 yield index, f"tool_calls[{number}].id"
             yield index, f"tool_calls[{number}].function.arguments"
         if answered is not None:
@@ -250,7 +252,7 @@ def _guards(rendering: Rendering, slots: list[int | None]) -> Iterator[tuple[int
 
 def _prompt(fmt: Format, conversation: Conversation, role: str) -> str:
     """What the generation prompt writes behind the header of a model's turn."""
-    from rolecall.render import Walk
+    from rolecall.walk import Walk
 
     spec = fmt.spec("model", role)
     if spec is None or not spec.prompt:

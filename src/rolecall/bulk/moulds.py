@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
@@ -11,23 +12,53 @@ from rolecall.bulk.mould import Mould, mould
 from rolecall.bulk.shape import Key, Shape, read
 
 if TYPE_CHECKING:
+    from rolecall.bulk.fit import Literals
     from rolecall.format import Format
     from rolecall.render import Rendering
+    from rolecall.tokenizers import Tokenizer
 
 MOST_SEGMENTS = 100_000
 """Segments of the moulds that are kept of one format, some 20 MB; then all are made anew."""
 
 
+class Met(Enum):
+    """How often a shape without a mould was met."""
+
+    NEVER = 0
+    ONCE = 1
+
+
 class Moulds:
     """The moulds of one format."""
 
-    def __init__(self) -> None:
+    def __init__(self, control: frozenset[str]) -> None:
+        """Begin without any.
+
+        Args:
+            control: The control tokens of the format.
+        """
         self._known: dict[Key, Mould | None] = {}
         self._segments = 0
+        self._met: set[int] = set()
+        self._control = control
+        self._literals: WeakKeyDictionary[Tokenizer, Literals] = WeakKeyDictionary()
 
-    def get(self, key: Key) -> Mould | bool | None:
-        """The mould of a shape; None where the shape has none, False where it was not met yet."""
-        return self._known.get(key, False)
+    def get(self, key: Key) -> Mould | Met | None:
+        """The mould of a shape; None where it has none, or how often it was met till now.
+
+        A mould is made at the second meeting: of conversations with tools many are the only ones of
+        their shape.
+        """
+        found = self._known.get(key, Met.NEVER)
+        if found is not Met.NEVER:
+            return found
+        number = hash(key)
+        if number in self._met:
+            return Met.ONCE
+        if len(self._met) >= MOST_SEGMENTS:
+            self._met.clear()
+        self._met.add(number)
+        return Met.NEVER
 
     def add(self, rendering: Rendering, shape: Shape) -> Mould | None:
         """Make and keep the mould of a conversation that was rendered."""
@@ -40,6 +71,15 @@ class Moulds:
         self._known[shape.key] = found
         return found
 
+    def literals(self, tokenizer: Tokenizer) -> Literals:
+        """The literals of the format under a vocabulary."""
+        found = self._literals.get(tokenizer)
+        if found is None:
+            from rolecall.bulk.fit import Literals
+
+            found = self._literals[tokenizer] = Literals(tokenizer, self._control)
+        return found
+
 
 _MOULDS: WeakKeyDictionary[Format, Moulds] = WeakKeyDictionary()
 
@@ -48,7 +88,7 @@ def moulds_of(fmt: Format) -> Moulds:
     """The moulds of a format."""
     found = _MOULDS.get(fmt)
     if found is None:
-        found = _MOULDS[fmt] = Moulds()
+        found = _MOULDS[fmt] = Moulds(frozenset(fmt.control))
     return found
 
 
@@ -90,7 +130,7 @@ def manner(arguments: Mapping[str, Any]) -> Manner:
 
 
 def _key(given: dict[str, Any]) -> Key | None:
-    from rolecall.render import ANY
+    from rolecall.speaker import ANY
 
     speaker: Any = given["speaker"]
     # Records of a lower level than errors depend on what texts say.
