@@ -8,8 +8,8 @@ what the template writes as its generation prompt.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from functools import lru_cache
 from itertools import islice
@@ -19,7 +19,7 @@ from rolecall.conversation import STANDARD_ROLES
 from rolecall.segment import BODY_PARTS, Part, Segment
 from rolecall.template.habits import Habits
 from rolecall.template.runs import Origin, named
-from rolecall.template.tokens import common_prefix, control_finder
+from rolecall.template.tokens import common_prefix, control_cutter
 from rolecall.template.trace import Span, Trace
 
 REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
@@ -34,6 +34,8 @@ class Piece:
     """Exactly one control token."""
     echo: bool = False
     """Part of a call that was written before, such as the tool's name beside its result."""
+    says: bool = False
+    """Whether this is what a message says."""
     turn: int | None = None
     part: Part = "scaffold"
     sampled: bool = False
@@ -198,15 +200,22 @@ def is_structural(trace: Trace, span: Span) -> bool:
 def _pieces(trace: Trace, control: Collection[str] | None) -> list[Piece]:
     """Spans cut at control tokens, which stand in runs of what the template wrote."""
     text = trace.text
-    tokens = control_finder(control)
+    cut = control_cutter(control)
     pieces: list[Piece] = []
-    stretch: list[Piece] = []
+    stretch: list[Span] = []
     written: set[tuple[Origin, int, int]] = set()
 
     def flush() -> None:
         begin = stretch[0].start
-        found = tokens(text[begin : stretch[-1].end])
-        pieces.extend(_cut(stretch, begin, found) if found else stretch)
+        ends = tuple([span[1] - begin for span in stretch])
+        for start, end, first, last, is_token in cut(text[begin : stretch[-1].end], ends):
+            origin = stretch[first].origin
+            if is_token:
+                origin = _of_token([span.origin for span in stretch[first:last]])
+            own = "role" if origin.kind == "caller" else None
+            piece = Piece(begin + start, begin + end, origin, own, True)
+            piece.control = is_token
+            pieces.append(piece)
         stretch.clear()
 
     for span in trace.spans:
@@ -214,11 +223,11 @@ def _pieces(trace: Trace, control: Collection[str] | None) -> list[Piece]:
         if origin.kind in ("template", "token"):
             # A label that a client chose stands between what the template wrote; it is never
             # part of a control token, and neither side goes on behind it.
-            stretch.append(Piece(start, end, origin, None, True))
+            stretch.append(span)
             continue
         own = part_of(origin)
         if own == "role" and is_structural(trace, span):
-            stretch.append(Piece(start, end, origin, own, True))
+            stretch.append(span)
             continue
         if stretch:
             flush()
@@ -234,6 +243,7 @@ def _pieces(trace: Trace, control: Collection[str] | None) -> list[Piece]:
             key = (origin, at, end - start)
             piece.echo = at >= 0 and key in written
             written.add(key)
+        piece.says = own in BODY_PARTS and not piece.echo
         pieces.append(piece)
     if stretch:
         flush()
@@ -248,59 +258,15 @@ def _split(pieces: list[Piece], at: int) -> list[Piece]:
     return pieces
 
 
-def _cut(pieces: Sequence[Piece], begin: int, tokens: Sequence[tuple[int, int]]) -> Iterator[Piece]:
-    """The pieces, those of each control token made one; in one walk, as there may be thousands.
-
-    Args:
-        pieces: What the template wrote, one behind the other.
-        begin: Where they begin.
-        tokens: Where control tokens stand, counted from there.
-    """
-    bounds = [begin + place for token in tokens for place in token]
-    small: list[Piece] = []
-    for piece in pieces:
-        end = piece.end
-        inside = bounds[bisect_right(bounds, piece.start) : bisect_left(bounds, end)]
-        if not inside:
-            small.append(piece)
-            continue
-        at = piece.start
-        for bound in (*inside, end):
-            if bound > at:
-                small.append(Piece(at, bound, piece.origin, piece.own, piece.structural))
-                at = bound
-    number = 0
-    for start, end in tokens:
-        while small[number].start < begin + start:
-            yield small[number]
-            number += 1
-        first = number
-        while number < len(small) and small[number].end <= begin + end:
-            number += 1
-        yield _token(small[first:number])
-    yield from small[number:]
-
-
-def _token(inside: Sequence[Piece]) -> Piece:
-    """One control token of the pieces that it is written in."""
-    origin = inside[0].origin
+def _of_token(origins: Sequence[Origin]) -> Origin:
+    """The origin of a control token that is written in these."""
+    origin = origins[0]
     if origin.message is None:
-        spoken = (piece.origin.message for piece in inside)
-        message = next((one for one in spoken if one is not None), None)
+        message = next((one.message for one in origins if one.message is not None), None)
         origin = origin if message is None else origin._replace(message=message)
     if origin.kind == "caller":
         origin = Origin("template", origin.message, "", origin.generated)
-    if len(inside) == 1 and origin is inside[0].origin:
-        inside[0].control = True
-        return inside[0]
-    token = Piece(inside[0].start, inside[-1].end, origin, None, True)
-    token.control = True
-    return token
-
-
-def _says(piece: Piece) -> bool:
-    """Whether this is what a message says."""
-    return piece.own in BODY_PARTS and not piece.echo
+    return origin
 
 
 def _turns(pieces: list[Piece]) -> None:
@@ -326,7 +292,7 @@ def _turns(pieces: list[Piece]) -> None:
         while number < len(pieces) and _is_free(pieces[number]):
             number += 1
         after = next((p.turn for p in islice(pieces, number, None) if p.turn is not None), None)
-        speaking = begin > 0 and _says(pieces[begin - 1])
+        speaking = begin > 0 and pieces[begin - 1].says
         free = pieces[begin:number]
         _share(free, before, after, speaking=speaking)
         before = next((p.turn for p in reversed(free) if p.turn is not None), before)
@@ -401,15 +367,14 @@ def _turn(
         labels = [p for p in pieces if p.own in ("role", "name") and p.end <= speaks]
         named = (labels[0].start - start, labels[-1].end - start) if labels else (0, 0)
         speaks = start + _header(text[start:speaks], named, habits)
-        if not any(piece.start == speaks for piece in pieces):
+        if not says or pieces[says[0]].start != speaks:
             pieces[:] = _split(pieces, speaks)
             says = _saying(pieces, turn)
     last = says[-1] if says else -1
     end = _end(text, pieces, says, habits, speaks) if of_model else _close(pieces, last)
     for number, piece in enumerate(pieces):
-        own = None if piece.echo else piece.own
-        if own in _OWN:
-            piece.part = own or "content"
+        if piece.own in _OWN and not piece.echo:
+            piece.part = piece.own or "content"
         elif piece.start < speaks:
             piece.part = "header"
         elif number < last:
@@ -417,7 +382,8 @@ def _turn(
             piece.part = pieces[following].own or "content"
         else:
             piece.part = "end" if number <= end else "scaffold"
-        piece.sampled = of_model and piece.start >= speaks and (number <= last or number <= end)
+        if of_model and piece.start >= speaks and (number <= last or number <= end):
+            piece.sampled = True
     return speaks
 
 
@@ -427,7 +393,7 @@ _OWN = BODY_PARTS | {"role", "name", "tools"}
 
 def _saying(pieces: Iterable[Piece], turn: int) -> list[int]:
     """Which of the pieces say what the message says."""
-    return [n for n, p in enumerate(pieces) if _says(p) and p.origin.message == turn]
+    return [n for n, p in enumerate(pieces) if p.says and p.origin.message == turn]
 
 
 def _close(pieces: list[Piece], last: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from functools import lru_cache
+from typing import NamedTuple
 
 TOKEN_SHAPES = re.compile(
     r"<[|｜][^<>|｜\s]+[|｜]?>|<[^<>|｜\s]+[|｜]>"
@@ -35,12 +36,24 @@ def _pattern(control: frozenset[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, longest)) or r"(?!)")
 
 
-Places = tuple[tuple[int, int], ...]
+class Cut(NamedTuple):
+    """Characters of a text that is written in several spans: a control token, or none at all."""
+
+    start: int
+    end: int
+    first: int
+    """The first of the spans that it is written in."""
+    last: int
+    """The one behind the last of them."""
+    control: bool
 
 
-def control_finder(control: Collection[str] | None) -> Callable[[str], Places]:
-    """Finds where control tokens stand in what a template wrote."""
-    return _finder(control_pattern(control))
+Cutter = Callable[[str, tuple[int, ...]], tuple[Cut, ...]]
+
+
+def control_cutter(control: Collection[str] | None) -> Cutter:
+    """Cuts a text at its control tokens and at the ends of the spans that it is written in."""
+    return _cutter(control_pattern(control))
 
 
 _LONG = 200
@@ -48,10 +61,23 @@ _LONG = 200
 
 
 @lru_cache(maxsize=16)
-def _finder(pattern: re.Pattern[str]) -> Callable[[str], Places]:
-    def find(text: str) -> Places:
-        return tuple(token.span() for token in pattern.finditer(text))
+def _cutter(pattern: re.Pattern[str]) -> Cutter:
+    def cut(text: str, ends: tuple[int, ...]) -> tuple[Cut, ...]:
+        tokens = dict(token.span() for token in pattern.finditer(text))
+        made: list[Cut] = []
+        at = number = within = 0
+        for bound in sorted({*ends, *tokens, *tokens.values()} - {0}):
+            if at in tokens:
+                within = tokens[at]
+                made.append(Cut(at, within, number, number + 1, True))
+            elif at < within:
+                made[-1] = made[-1]._replace(last=number + 1)
+            else:
+                made.append(Cut(at, bound, number, number + 1, False))
+            number += bound == ends[number]
+            at = bound
+        return tuple(made)
 
     # A template writes the same few texts between the messages again and again.
-    kept = lru_cache(maxsize=1_024)(find)
-    return lambda text: kept(text) if len(text) <= _LONG else find(text)
+    known = lru_cache(maxsize=1_024)(cut)
+    return lambda text, ends: (known if len(text) <= _LONG else cut)(text, ends)
