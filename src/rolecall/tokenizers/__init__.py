@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-def tokenizer(source: object) -> Tokenizer:
+def tokenizer(source: object, *, fast: bool = True) -> Tokenizer:
     """Load a tokenizer.
 
     Args:
@@ -40,6 +40,8 @@ def tokenizer(source: object) -> Tokenizer:
             model (its weights are not read), a folder that holds one of these, a
             ``tokenizers.Tokenizer``, a fast transformers tokenizer, or what this function
             returned. Load once and keep the result: reading takes a second or so.
+        fast: Load the engine that is fast over much text. It takes longer to load than the
+            reference, which is enough for a text or two; the ids are the same.
 
     Raises:
         TokenizerError: If it is none of these or cannot be read.
@@ -47,7 +49,7 @@ def tokenizer(source: object) -> Tokenizer:
     if isinstance(source, (str, Path)):
         path = _find(Path(source))
         stat = path.stat()
-        return _from_file(path, stat.st_mtime_ns, stat.st_size)
+        return _from_file(path, stat.st_mtime_ns, stat.st_size, fast)
     # The protocol is asked for last, since it looks at every member.
     if isinstance(source, (ControlFree, Tokenizer)):
         return cast("Tokenizer", source)
@@ -103,13 +105,13 @@ def _find(path: Path) -> Path:
 
 
 @lru_cache(maxsize=8)
-def _from_file(path: Path, changed: int, size: int) -> Tokenizer:
+def _from_file(path: Path, changed: int, size: int, fast: bool) -> Tokenizer:
     """Read a file; the time of change and the size are there for the cache to see."""
     try:
         with path.open("rb") as stream:
             data = stream.read(len(MAGIC))
             if data == MAGIC:
-                return read_tokenizer(path)
+                return read_tokenizer(path, fast=fast)
             data += stream.read()
     except OSError as error:
         raise TokenizerError(f"cannot read {str(path)!r}: {error.strerror}") from None
@@ -128,10 +130,10 @@ def _from_file(path: Path, changed: int, size: int) -> Tokenizer:
         raise TokenizerError(f"{path.name} is no JSON: {error}") from None
     keys = cast("dict[str, Any]", parsed)
     if "vocab" in keys and "config" in keys:
-        return TekkenTokenizer(keys, path.name)
+        return TekkenTokenizer(keys, path.name, fast=fast)
     if "model" not in keys:
         raise TokenizerError(
             f"{path.name} is no tokenizer: it has neither 'model' (tokenizer.json) nor 'vocab' and "
             "'config' (tekken.json)"
         )
-    return HuggingFaceTokenizer(text, path.name)
+    return HuggingFaceTokenizer(text, path.name, fast=fast)

@@ -239,6 +239,10 @@ class ControlFree:
         """Encode with the engine, control tokens switched off as far as the engine can."""
         raise NotImplementedError
 
+    def possible_ids(self) -> Iterable[int]:
+        """The ids that `encode_plain` may give, or more."""
+        return self.control_ids
+
     def flat(
         self, texts: Sequence[str], start: RunStart, control: frozenset[str], *, parallel: bool
     ) -> Flat:
@@ -255,7 +259,10 @@ class ControlFree:
     ) -> Flat:
         """Encode runs in bulk; see `Tokenizer.encode_flat`."""
         found = self.flat(texts, start, control, parallel=parallel)
-        forbidden = self._is_control[found.ids]
+        table = self._is_control
+        if table is None:
+            return found
+        forbidden = table[found.ids]
         if not forbidden.any():
             return found
         bounds = found.offsets.tolist()
@@ -266,8 +273,10 @@ class ControlFree:
         return join(parts)
 
     @cached_property
-    def _is_control(self) -> npt.NDArray[np.bool_]:
-        """By id, whether it must not come out of text."""
+    def _is_control(self) -> npt.NDArray[np.bool_] | None:
+        """By id, whether it must not come out of text; None where the engine cannot give any."""
+        if self.control_ids.isdisjoint(self.possible_ids()):
+            return None
         found = np.zeros(max(len(self.widths), *self.control_ids, 0) + 1, np.bool_)
         found[[*self.control_ids]] = True
         return found

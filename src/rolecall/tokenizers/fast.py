@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-Ids = npt.NDArray[np.int32]
-Offsets = npt.NDArray[np.int64]
-
 
 class Flat(NamedTuple):
     """The ids of several texts, end to end."""
 
-    ids: Ids
+    ids: npt.NDArray[np.int32]
     """int32[n]."""
-    offsets: Offsets
+    offsets: npt.NDArray[np.int64]
     """int64[texts + 1]: where the ids of each text begin, and the end of the last."""
 
 
@@ -33,8 +30,10 @@ class Engine(Protocol):
         ...
 
 
+# --- Threads --------------------------------------------------------------------------------------
+
 PARALLEL_CHARACTERS = 100_000
-"""Below this much text, starting threads costs more than they bring."""
+"""Below this much text, waking threads costs more than they bring."""
 
 _forked = False
 
@@ -49,15 +48,28 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def may_use_threads(texts: Sequence[str]) -> bool:
-    """Whether threads are allowed, safe, and worth their start for these texts."""
-    if len(texts) < 2 or _forked or sum(map(len, texts)) < PARALLEL_CHARACTERS:
+def use_threads(texts: Sequence[str], *, parallel: bool) -> bool:
+    """Whether threads are allowed, safe, and worth their start for these texts.
+
+    They are not allowed where ``TOKENIZERS_PARALLELISM`` or ``RAYON_NUM_THREADS`` says so, which
+    the reference engine reads too.
+    """
+    if not parallel or len(texts) < 2 or _forked or sum(map(len, texts)) < PARALLEL_CHARACTERS:
         return False
-    return os.environ.get("TOKENIZERS_PARALLELISM", "").lower() not in ("0", "false", "off", "no")
+    asked = os.environ.get("TOKENIZERS_PARALLELISM", "").lower()
+    return asked not in ("0", "false", "off", "no", "f", "n") and (
+        os.environ.get("RAYON_NUM_THREADS") != "1"
+    )
+
+
+# --- Engines --------------------------------------------------------------------------------------
 
 
 def join(parts: Sequence[npt.NDArray[Any] | Sequence[int]]) -> Flat:
     """Put the ids of several texts end to end."""
+    if len(parts) == 1:
+        ids = np.asarray(parts[0], np.int32)
+        return Flat(ids, np.array((0, len(ids)), np.int64))
     offsets = np.zeros(len(parts) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), out=offsets[1:])
     if not parts:
@@ -65,67 +77,91 @@ def join(parts: Sequence[npt.NDArray[Any] | Sequence[int]]) -> Flat:
     return Flat(np.concatenate(parts, dtype=np.int32, casting="unsafe"), offsets)
 
 
-class Gigatoken:
-    """The package ``gigatoken``."""
-
-    name = "gigatoken"
-
-    def __init__(self, source: str) -> None:
-        """Load a ``tokenizer.json``."""
-        from gigatoken import Tokenizer  # pyright: ignore
-
-        self._backend: Any = Tokenizer.from_json(source).backend
-
-    def encode(self, texts: Sequence[str], *, parallel: bool) -> Flat:
-        """Encode texts."""
-        if parallel and may_use_threads(texts):
-            # Made of `awkward`, which takes a third of a second to load.
-            layout = self._backend.encode_batch(list(texts), parallel=True).layout
-            ids = np.asarray(layout.content.data).astype(np.int32)
-            return Flat(ids, np.asarray(layout.offsets.data).astype(np.int64))
-        return join([*map(self._backend.encode, texts)])
-
-
 class Fastokens:
     """The package ``fastokens``."""
 
     name = "fastokens"
 
-    def __init__(self, source: str) -> None:
-        """Load a ``tokenizer.json``."""
+    def __init__(self, source: Callable[[], str]) -> None:
+        """Load the ``tokenizer.json`` that `source` writes."""
         from fastokens import Tokenizer  # pyright: ignore
 
-        self._engine: Any = Tokenizer.from_json_str(source)
+        self._encode: Any = Tokenizer.from_json_str(source()).encode_batch_flat  # pyright: ignore
+
+    @classmethod
+    def from_tiktoken(cls, file: Path, pattern: str) -> Fastokens:
+        """Load ranks, one to a line, and the pattern that text is split with."""
+        from fastokens import Tokenizer  # pyright: ignore
+
+        made = cls.__new__(cls)
+        engine: Any = Tokenizer.from_tiktoken(str(file), pattern=pattern, special_tokens={})  # pyright: ignore
+        made._encode = engine.encode_batch_flat
+        return made
 
     def encode(self, texts: Sequence[str], *, parallel: bool) -> Flat:
         """Encode texts."""
-        if parallel and may_use_threads(texts):
-            ids, offsets = self._engine.encode_batch_flat(list(texts), False, True)
+        if len(texts) == 1 or use_threads(texts, parallel=parallel):
+            ids, offsets = self._encode(list(texts), False, True)
             return Flat(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
-        return join([*map(self._engine.encode_ordinary, texts)])
+        # A single text is encoded by the thread that asks.
+        encode = self._encode
+        parts: list[bytes] = [encode([text], False, True)[0] for text in texts]
+        ends = np.cumsum([0, *map(len, parts)], dtype=np.int64) // 4
+        return Flat(np.frombuffer(b"".join(parts), np.int32), ends)
 
 
-ENGINES: Sequence[Callable[[str], Engine]] = (Gigatoken, Fastokens)
-"""In the order in which they are tried."""
+class Gigatoken:
+    """The package ``gigatoken``."""
+
+    name = "gigatoken"
+
+    REMEMBERED = 100_000_000
+    """Characters after which the engine is loaded anew: it keeps every word it has seen."""
+
+    def __init__(self, source: Callable[[], str]) -> None:
+        """Load the ``tokenizer.json`` that `source` writes."""
+        self._source = source
+        self._load()
+
+    def _load(self) -> None:
+        from gigatoken import Tokenizer  # pyright: ignore
+
+        self._backend: Any = Tokenizer.from_json(self._source()).backend
+        self._encode: Any = self._backend.encode
+        self._seen = 0
+
+    def encode(self, texts: Sequence[str], *, parallel: bool) -> Flat:
+        """Encode texts."""
+        if use_threads(texts, parallel=parallel):
+            # An array of the package `awkward`, which takes a third of a second to load.
+            layout = self._backend.encode_batch(list(texts), parallel=True).layout
+            ids = np.asarray(layout.content.data).view(np.int32)
+            return Flat(ids, np.asarray(layout.offsets.data).astype(np.int64))
+        self._seen += sum(map(len, texts))
+        if self._seen > self.REMEMBERED:
+            self._load()
+        if len(texts) == 1:
+            ids = self._encode(texts[0]).view(np.int32)
+            return Flat(ids, np.array((0, len(ids)), np.int64))
+        return join([*map(self._encode, texts)])
 
 
-def load(data: dict[str, Any]) -> tuple[Engine | None, str]:
-    """The first engine that takes a ``tokenizer.json``, and why not those before it.
-
-    Args:
-        data: What the file says, without what is not for runs of plain text.
-    """
-    source = json.dumps(data, ensure_ascii=False)
-    refused: list[str] = []
-    for engine in ENGINES:
-        try:
-            return engine(source), "; ".join(refused)
-        except ImportError as error:
-            refused.append(f"{error.name or error} is not installed")
-        except BaseException as error:
-            # Panics of the engines' own language are no `Exception`.
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
-            line = str(error).partition("\n")[0]
-            refused.append(f"{engine.__name__.lower()} refuses this tokenizer: {line}")
-    return None, "; ".join(refused)
+def encode_with(
+    fast: Engine | None,
+    reference: Callable[[Sequence[str]], Flat],
+    texts: Sequence[str],
+    *,
+    parallel: bool,
+) -> Flat:
+    """Encode with a fast engine if there is one; what it stumbles over, with the reference."""
+    if fast is None:
+        return reference(texts)
+    try:
+        return fast.encode(texts, parallel=parallel)
+    except BaseException as error:
+        # Panics of the engines' own language are no `Exception`.
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+            raise
+    if len(texts) == 1:
+        return reference(texts)
+    return join([encode_with(fast, reference, [text], parallel=False).ids for text in texts])

@@ -27,8 +27,12 @@ class TokenType(IntEnum):
     BYTE = 6
 
 
-def read_tokenizer(file: Path) -> Tokenizer:
+def read_tokenizer(file: Path, *, fast: bool = True) -> Tokenizer:
     """The tokenizer of a GGUF file.
+
+    Args:
+        file: The model.
+        fast: Whether the engine is to be the one that is fast over much text.
 
     Raises:
         TokenizerError: If the file cannot be read, or holds no tokenizer of a known kind.
@@ -37,10 +41,10 @@ def read_tokenizer(file: Path) -> Tokenizer:
         metadata = read_metadata(file)
     except InputError as error:
         raise TokenizerError(str(error)) from None
-    return from_metadata(metadata, file.name)
+    return from_metadata(metadata, file.name, fast=fast)
 
 
-def from_metadata(metadata: Mapping[str, Any], name: str) -> Tokenizer:
+def from_metadata(metadata: Mapping[str, Any], name: str, *, fast: bool = True) -> Tokenizer:
     """The tokenizer that the metadata of a GGUF file describes.
 
     ``tokenizer.ggml.model`` is ``gpt2`` (byte-level BPE) or ``llama`` (SentencePiece). Text is
@@ -50,6 +54,7 @@ def from_metadata(metadata: Mapping[str, Any], name: str) -> Tokenizer:
     Args:
         metadata: What `rolecall.gguf.read_metadata` gave.
         name: What to call it in messages.
+        fast: Whether the engine is to be the one that is fast over much text.
 
     Raises:
         TokenizerError: If there is none, or none of a known kind.
@@ -58,7 +63,7 @@ def from_metadata(metadata: Mapping[str, Any], name: str) -> Tokenizer:
     if model is None:
         raise TokenizerError(f"{name} holds no tokenizer: it has no tokenizer.ggml.model")
     if model == "gpt2":
-        return HuggingFaceTokenizer(tokenizer_json(metadata, name), name)
+        return HuggingFaceTokenizer(tokenizer_json(metadata, name), name, fast=fast)
     if model == "llama":
         return SentencePieceTokenizer(_sentencepiece_model(metadata, name), name)
     raise TokenizerError(

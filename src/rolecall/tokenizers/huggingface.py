@@ -20,11 +20,9 @@ from rolecall.tokenizers.base import (
     is_text_token,
     spans_of,
 )
-from rolecall.tokenizers.fast import Engine, Flat, join, load
+from rolecall.tokenizers.choice import BYTE_ALPHABET, MARK, load, steps
+from rolecall.tokenizers.fast import Engine, Flat, encode_with, join
 from rolecall.tokenizers.unicode import is_normalized
-
-MARK = "\u2581"
-"""What SentencePiece and what follows it write for a space."""
 
 UNICODE_FORMS = frozenset(("NFC", "NFD", "NFKC", "NFKD"))
 """Normalizers that change no ASCII text."""
@@ -36,14 +34,15 @@ _BYTE_PIECE = re.compile("<0x([0-9A-Fa-f]{2})>")
 
 
 class HuggingFaceTokenizer(ControlFree):
-    """A ``tokenizer.json`` run by the ``tokenizers`` package."""
+    """A ``tokenizer.json`` run by a fast engine, and by the ``tokenizers`` package."""
 
-    def __init__(self, source: str, name: str) -> None:
+    def __init__(self, source: str, name: str, *, fast: bool = True) -> None:
         """Read a tokenizer.
 
         Args:
             source: The JSON text of ``tokenizer.json``.
             name: What to call it in messages.
+            fast: Whether the engine is to be the one that is fast over much text.
 
         Raises:
             TokenizerError: If the JSON is no tokenizer that the package can load.
@@ -74,8 +73,12 @@ class HuggingFaceTokenizer(ControlFree):
             if token not in self._text_tokens
         }
         self.control_ids = frozenset(self.control.values())
+        self._wants_fast = fast
         self._plain: dict[tuple[RunStart, frozenset[str]], Any] = {}
         self._fast: dict[tuple[RunStart, frozenset[str]], Engine | None] = {}
+        self._chosen: dict[
+            tuple[RunStart, frozenset[str]], tuple[Engine | None, frozenset[str]]
+        ] = {}
         self._spelled: dict[int, bytes] = {}
         self._adds: dict[tuple[RunStart, bool], bool] = {}
         if self._fast_for(RunStart.SECTION, frozenset()) is None:
@@ -124,7 +127,7 @@ class HuggingFaceTokenizer(ControlFree):
         fast = self._fast_for(start, structure)
         odd = [*(range(len(texts)) if fast is None else self.odd_texts(texts, start))]
         if fast is not None and len(odd) < len(texts):
-            found = self._encode_fast(fast, texts, start, structure, parallel=True)
+            found = self._flat(fast, texts, start, structure, parallel=True)
             widths = self.widths[found.ids]
             bounds = found.offsets.tolist()
             skipped = {*odd}
@@ -160,42 +163,32 @@ class HuggingFaceTokenizer(ControlFree):
         self, texts: Sequence[str], start: RunStart, control: frozenset[str], *, parallel: bool
     ) -> Flat:
         """The ids of `encode_plain`, in bulk."""
-        structure = self._text_tokens & control
-        fast = self._fast_for(start, structure)
-        if fast is None:
-            return self._encode_reference(texts, start, structure)
-        return self._encode_fast(fast, texts, start, structure, parallel=parallel)
+        key = (start, control)
+        if key not in self._chosen:
+            structure = self._text_tokens & control
+            self._chosen[key] = (self._fast_for(start, structure), structure)
+        fast, structure = self._chosen[key]
+        return self._flat(fast, texts, start, structure, parallel=parallel)
 
-    def _encode_fast(
+    def possible_ids(self) -> Iterable[int]:
+        """The ids of the pieces: the added tokens that are text are no control tokens."""
+        return self._ids.values()
+
+    def _flat(
         self,
-        fast: Engine,
+        fast: Engine | None,
         texts: Sequence[str],
         start: RunStart,
         structure: frozenset[str],
         *,
         parallel: bool,
     ) -> Flat:
-        """Encode with a fast engine; what it stumbles over, with the reference."""
-        try:
-            return fast.encode(texts, parallel=parallel)
-        except BaseException as error:
-            if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
-                raise
-            if len(texts) == 1:
-                return self._encode_reference(texts, start, structure)
-        return join(
-            [
-                self._encode_fast(fast, [text], start, structure, parallel=False).ids
-                for text in texts
-            ]
-        )
+        def reference(texts: Sequence[str]) -> Flat:
+            engine = self._engine_for(start, structure)
+            batch = engine.encode_batch_fast(list(texts), add_special_tokens=False)
+            return join([encoded.ids for encoded in batch])
 
-    def _encode_reference(
-        self, texts: Sequence[str], start: RunStart, structure: frozenset[str]
-    ) -> Flat:
-        engine = self._engine_for(start, structure)
-        batch = engine.encode_batch_fast(list(texts), add_special_tokens=False)
-        return join([encoded.ids for encoded in batch])
+        return encode_with(fast, reference, texts, parallel=parallel)
 
     def odd_texts(self, texts: Sequence[str], start: RunStart) -> Sequence[int]:
         """Texts that the vocabulary may not round-trip; see `Tokenizer.odd_texts`."""
@@ -215,6 +208,8 @@ class HuggingFaceTokenizer(ControlFree):
     def _is_plain(self, text: str) -> bool:
         if self._writes_spaces_as_marks and MARK in text:
             return False
+        if self._unspelled and self._unspelled.search(text.encode()):
+            return False
         return all(is_normalized(form, text) for form in self._forms)
 
     @cached_property
@@ -227,7 +222,7 @@ class HuggingFaceTokenizer(ControlFree):
         """Whether the ids of ordinary text spell it, byte for byte."""
         if self._changes_ascii or self._bytes_of is None or self._splits_words:
             return False
-        if self._joins_words or self._unspelled is not None:
+        if self._joins_words:
             return False
         return not any(
             self.adds_space(start, behind=int(self._tokens[token]["id"]))
@@ -283,7 +278,11 @@ class HuggingFaceTokenizer(ControlFree):
         """A fast engine, or None where none is sure to give the ids of the reference."""
         key = (self._like(start), structure)
         if key not in self._fast:
-            self._fast[key], self.engine_note = load(self._runs_data(*key))
+            self._fast[key], self.engine_note = (
+                load(lambda: self._runs_data(*key), lambda: self._engine_for(*key))
+                if self._wants_fast
+                else (None, "asked for the engine that loads fastest")
+            )
         return self._fast[key]
 
     def _engine_for(self, start: RunStart, structure: frozenset[str]) -> Any:
@@ -375,7 +374,7 @@ class HuggingFaceTokenizer(ControlFree):
         model = self._data["model"]
         replaced = [(MARK, " ")] if self._writes_spaces_as_marks else []
         byte_level, byte_fallback = "ByteLevel" in before, bool(model.get("byte_fallback"))
-        for step in _steps(self._data.get("decoder")):
+        for step in steps(self._data.get("decoder")):
             match step["type"]:
                 case "ByteLevel":
                     byte_level = True
@@ -546,47 +545,19 @@ def _stub(data: dict[str, Any]) -> Any:
     return _engine({"version": "1.0", "added_tokens": [], "model": model, **parts})
 
 
-def _steps(part: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """The steps of a normalizer, pre-tokenizer or decoder, out of their sequences."""
-    if part is None:
-        return
-    if part["type"] != "Sequence":
-        yield part
-        return
-    for key in ("normalizers", "pretokenizers", "decoders"):
-        for inner in part.get(key, ()):
-            yield from _steps(inner)
-
-
 def _kinds(part: dict[str, Any] | None) -> Iterator[str]:
-    return (str(step["type"]) for step in _steps(part))
+    return (str(step["type"]) for step in steps(part))
 
 
 def _lossy(normalizer: dict[str, Any] | None) -> dict[str, Any] | None:
     """A normalizer without the steps that only write spaces in another way; None if none stays."""
     kept: list[dict[str, Any]] = []
-    for step in _steps(normalizer):
+    for step in steps(normalizer):
         marks = step["type"] == "Replace" and step["pattern"] == {"String": " "}
         if step["type"] in ("Prepend", "ByteLevel") or (marks and step["content"] == MARK):
             continue
         kept.append(step)
     return {"type": "Sequence", "normalizers": kept} if kept else None
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """The characters that byte-level vocabularies write bytes with.
-
-    Printable Latin-1 stands for itself, and the bytes left over take the characters from U+0100
-    on, in their order.
-    """
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = sorted({*range(0x100)} - {*shown})
-    return {chr(byte): byte for byte in shown} | {
-        chr(0x100 + index): byte for index, byte in enumerate(hidden)
-    }
-
-
-BYTE_ALPHABET = _byte_alphabet()
 
 
 _ALPHABET = frozenset(BYTE_ALPHABET)

@@ -1,10 +1,12 @@
-"""``tekken.json`` files of mistral-common, run by tiktoken."""
+"""``tekken.json`` files of mistral-common, run by a fast engine and by tiktoken."""
 
 from __future__ import annotations
 
 import base64
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,22 +14,25 @@ import numpy.typing as npt
 
 from rolecall.errors import TokenizerError
 from rolecall.tokenizers.base import ControlFree, RunStart, Span, need, spans_of
+from rolecall.tokenizers.choice import PATTERNS, attempt
+from rolecall.tokenizers.fast import Fastokens, Flat, encode_with, join
 
 
 class TekkenTokenizer(ControlFree):
-    """A ``tekken.json`` of mistral-common, run by tiktoken."""
+    """A ``tekken.json`` of mistral-common, run by fastokens or tiktoken."""
 
-    def __init__(self, data: Mapping[str, Any], name: str) -> None:
+    def __init__(self, data: Mapping[str, Any], name: str, *, fast: bool = True) -> None:
         """Read a vocabulary.
 
         Args:
             data: The parsed ``tekken.json``.
             name: What to call it in messages.
+            fast: Whether the engine is to be the one that is fast over much text.
 
         Raises:
             TokenizerError: If it is no tekken.json, or the package is missing.
         """
-        package = need("tiktoken", "tiktoken", "tekken")
+        self._package = need("tiktoken", "tiktoken", "tekken")
         self.name = name
         try:
             config = data["config"]
@@ -39,12 +44,7 @@ class TekkenTokenizer(ControlFree):
                 {"rank": rank, "token_str": token} for rank, token in enumerate(TEKKEN_SPECIALS)
             ]
             control = {str(entry["token_str"]): int(entry["rank"]) for entry in named}
-            self._engine = package.Encoding(
-                name=name,
-                pat_str=config["pattern"],
-                mergeable_ranks={token: rank for rank, token in enumerate(self._bytes)},
-                special_tokens={},
-            )
+            self._pattern = str(config["pattern"])
         except (KeyError, TypeError, ValueError) as error:
             raise TokenizerError(f"{name} is no tekken.json: {error!r}") from None
         # Every rank below the first text token is reserved for control.
@@ -56,8 +56,50 @@ class TekkenTokenizer(ControlFree):
                 self._names[rank] = f"<SPECIAL_{rank}>"
                 control.setdefault(self._names[rank], rank)
         self.control = control
+        self._fast, self.engine_note = None, "asked for the engine that loads fastest"
+        if fast:
+            self._fast, self.engine_note = attempt([self._fastokens])
+        if self._fast is None:
+            # So that a bad file is told of here.
+            _ = self._reference
 
-    engine = "tiktoken"
+    def _fastokens(self) -> Fastokens:
+        """The fast engine, which reads a file of tiktoken's own.
+
+        Raises:
+            ValueError: If the pattern is not among those that were compared.
+        """
+        if self._pattern not in PATTERNS:
+            raise ValueError("its pattern was not compared yet")
+        lines = [
+            f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(self._bytes)
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "vocabulary.tiktoken")
+            file.write_text("".join(lines), encoding="ascii")
+            return Fastokens.from_tiktoken(file, self._pattern)
+
+    @cached_property
+    def _reference(self) -> Any:
+        """The reference engine.
+
+        Raises:
+            TokenizerError: If it cannot be made of the file.
+        """
+        try:
+            return self._package.Encoding(
+                name=self.name,
+                pat_str=self._pattern,
+                mergeable_ranks={token: rank for rank, token in enumerate(self._bytes)},
+                special_tokens={},
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise TokenizerError(f"{self.name} is no tekken.json: {error!r}") from None
+
+    @property
+    def engine(self) -> str:
+        """The package whose ids are given out; see `Tokenizer.engine`."""
+        return REFERENCE if self._fast is None else self._fast.name
 
     @cached_property
     def _widths(self) -> npt.NDArray[np.int32]:
@@ -72,15 +114,31 @@ class TekkenTokenizer(ControlFree):
     ) -> list[tuple[list[int], list[Span]]]:
         """Encode runs; the engine is given no special tokens, so none can come out."""
         result: list[tuple[list[int], list[Span]]] = []
-        for text, _ in runs:
-            ranks = self._ranks(text)
-            ids = [rank + self._specials for rank in ranks]
-            result.append((ids, spans_of(text, self.widths[ids], self.name)))
+        found = self.flat([text for text, _ in runs], RunStart.SECTION, control, parallel=True)
+        bounds = found.offsets.tolist()
+        for index, (text, _) in enumerate(runs):
+            ids = found.ids[bounds[index] : bounds[index + 1]]
+            result.append((ids.tolist(), spans_of(text, self.widths[ids], self.name)))
         return result
 
-    def _ranks(self, text: str) -> list[int]:
+    def possible_ids(self) -> Iterable[int]:
+        """Ranks behind the reserved ones."""
+        return ()
+
+    def flat(
+        self, texts: Sequence[str], start: RunStart, control: frozenset[str], *, parallel: bool
+    ) -> Flat:
+        """The ids of `encode_plain`, in bulk."""
+        found = encode_with(self._fast, self._ranks, texts, parallel=parallel)
+        return Flat(found.ids + np.int32(self._specials), found.offsets)
+
+    def _ranks(self, texts: Sequence[str]) -> Flat:
+        """Ranks by the reference engine."""
+        return join([*map(self._ranks_of, texts)])
+
+    def _ranks_of(self, text: str) -> list[int]:
         try:
-            return self._engine.encode_ordinary(text)
+            return self._reference.encode_ordinary(text)
         except BaseException as error:
             # The engine panics, outside Exception, on hundreds of thousands of spaces in a row.
             if type(error).__name__ != "PanicException":
@@ -118,6 +176,9 @@ class TekkenTokenizer(ControlFree):
         """Nothing: every byte has a token."""
         return []
 
+
+REFERENCE = "tiktoken"
+"""The package whose ranks are right by definition."""
 
 TEKKEN_SPECIALS = [
     "<unk>",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from functools import cache
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 
 def is_normalized(form: Any, text: str) -> bool:
@@ -15,24 +17,21 @@ def is_normalized(form: Any, text: str) -> bool:
         form: ``NFC``, ``NFD``, ``NFKC`` or ``NFKD``.
         text: Any text.
     """
-    return text.isascii() or (
-        unicodedata.is_normalized(form, text) and _unassigned().search(text) is None
-    )
+    if text.isascii():
+        return True
+    if not unicodedata.is_normalized(form, text):
+        return False
+    characters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return not _unassigned()[characters].any()
 
 
 @cache
-def _unassigned() -> re.Pattern[str]:
-    """Characters without a meaning to Python, which a later version of Unicode may compose.
+def _unassigned() -> npt.NDArray[np.bool_]:
+    """By character, whether it is one without a meaning to Python.
 
-    The planes behind the first two have ideographs alone, and compose nothing.
+    A later version of Unicode may compose it. The planes behind the first two have ideographs
+    alone, and compose nothing.
     """
-    ranges: list[str] = []
-    first = None
-    for code in range(0x20001):
-        unknown = code < 0x20000 and unicodedata.category(chr(code)) == "Cn"
-        if unknown and first is None:
-            first = code
-        elif not unknown and first is not None:
-            ranges.append(f"{re.escape(chr(first))}-{re.escape(chr(code - 1))}")
-            first = None
-    return re.compile(f"[{''.join(ranges)}]")
+    found = np.zeros(0x110000, np.bool_)
+    found[:0x20000] = [unicodedata.category(chr(code)) == "Cn" for code in range(0x20000)]
+    return found
