@@ -21,7 +21,7 @@ REACHED = (
     "rolecall.template.rendering.TemplateRendering",
     "rolecall.template.trace.Trace",
     "rolecall.template.trace.Span",
-    "rolecall.template.traced.Origin",
+    "rolecall.template.runs.Origin",
     "rolecall.template.limits.Limits",
     "rolecall.audit.report.Report",
     "rolecall.audit.finding.Finding",
@@ -45,9 +45,12 @@ def module_tree(name: str) -> ast.Module:
 
 def sources() -> dict[str, tuple[str, str]]:
     """Public name to the module that defines it and its name there."""
+    # The package loads its names when they are asked for; what a checker reads says where they are.
+    body = module_tree("rolecall").body
+    checked = [inner for node in body if isinstance(node, ast.If) for inner in node.body]
     found = {
         alias.asname or alias.name: (str(node.module), alias.name)
-        for node in module_tree("rolecall").body
+        for node in (*body, *checked)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
