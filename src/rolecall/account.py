@@ -235,8 +235,8 @@ def _readings(fmt: Format, conversation: Conversation, plan: Plan, first: int) -
             )
             yield Lost("warning", "ambiguous", index, "content", detail)
     written_as = layout(fmt)
-    for turn in plan.turns:
-        twin = shared_header(fmt, turn) if written_as.turn(turn.spec).twins else None
+    for turn in plan.turns if written_as.shares_headers else ():
+        twin = shared_header(fmt, turn)
         if twin is not None and turn.message is not None:
             detail = f"the same ids as a {twin.role} message that holds this text"
             yield Lost("warning", "ambiguous", turn.message, "role", detail)

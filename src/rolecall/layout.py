@@ -111,13 +111,20 @@ class Layout:
         return alone or any(not spec.empty for spec in self.fmt.specs)
 
     @cached_property
+    def _kinds(self) -> list[TurnSpec]:
+        """Every turn under every header; roles that are given to other authors are among them."""
+        specs = self.fmt.specs
+        return [replace(spec, open=other.open) for spec in specs for other in specs]
+
+    @cached_property
     def opens_calls_in_words(self) -> bool:
         """Whether in some turn no control token opens a tool call."""
-        return any(
-            _call_opening(self.fmt, replace(spec, open=header.open))
-            for spec in self.fmt.specs
-            for header in self.fmt.specs
-        )
+        return any(_call_opening(self.fmt, spec) for spec in self._kinds)
+
+    @cached_property
+    def shares_headers(self) -> bool:
+        """Whether some turn could be another author's by its header."""
+        return any(_twins(self.fmt, replace(spec, role="")) for spec in self._kinds)
 
     @cached_property
     def writes_call_ids(self) -> bool:

@@ -457,6 +457,8 @@ def _keep_calls(fmt: Format, plan: Plan) -> None:
     if rule is None:
         return
     first_kept = strategies.KEEP[rule.keep].apply(plan.turns)
+    if not first_kept and rule.max_results is None:
+        return
     turns: list[Turn] = []
     results = 0
     for index, turn in enumerate(plan.turns):
