@@ -119,7 +119,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def tokenizer(source: object) -> object:
+def tokenizer(source: object, *, fast: bool = True) -> object:
     """Load a tokenizer from a file, a folder or an object of another package.
 
     Load once and keep the result: reading a file takes a second or so. It is what
@@ -129,13 +129,15 @@ def tokenizer(source: object) -> object:
         source: A `tokenizer.json`, `tekken.json`, SentencePiece `.model` or `.gguf` file, a folder
             that holds one, a `tokenizers.Tokenizer`, a fast transformers tokenizer, or what this
             function returned.
+        fast: Whether to load the engine that is fast over much text. It takes up to three times
+            as long to load, which a text or two do not repay. The ids are the same.
 
     Raises:
         TokenizerError: If the source cannot be read as a tokenizer.
     """
     from rolecall.tokenizers import tokenizer as load  # loads the engines, so not above
 
-    return load(source)
+    return load(source, fast=fast)
 
 
 def load(source: str | Path) -> Format | Template:
