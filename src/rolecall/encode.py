@@ -71,13 +71,29 @@ class Encoding:
         """What was left for later; only then is an attribute missing."""
         if name != "lost" or "tokenizer" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        assert self.tokenizer is not None
-        rendering = self.rendering
-        found = encode_segments(
-            rendering.writer, rendering.segments, self.tokenizer, opened=rendering.opened
-        )
-        self.__dict__["lost"] = found.lost
-        return found.lost
+        known = self.__dict__
+        if "_behind" in known:
+            first, more = known.pop("_behind")
+            known["lost"] = tuple(dict.fromkeys((*first.lost, *more)))
+        else:
+            assert self.tokenizer is not None
+            rendering = self.rendering
+            known["lost"] = encode_segments(
+                rendering.writer, rendering.segments, self.tokenizer, opened=rendering.opened
+            ).lost
+        return known["lost"]
+
+    def extended(self, more: tuple[Lost, ...], **known: Any) -> Encoding:
+        """An encoding that goes on behind this one.
+
+        Args:
+            more: What of the new text does not round-trip.
+            **known: Its other attributes.
+        """
+        if "lost" in self.__dict__:
+            return Encoding(lost=tuple(dict.fromkeys((*self.lost, *more))), **known)
+        first, before = self.__dict__.get("_behind", (self, ()))
+        return Encoding.later(_behind=(first, (*before, *more)), **known)
 
     def __getstate__(self) -> dict[str, Any]:
         _ = self.lost

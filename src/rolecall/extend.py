@@ -111,7 +111,7 @@ def extend(
     first = _own_tokens(encoding, len(given.messages))
     before = old.segments[-1] if old.segments else None
     if reply is None:
-        return _joined(new, [first], start, tokenizer, before=before)
+        return _joined(encoding, new, [first], start, tokenizer, before=before)
     place, more = _behind(fmt, old, reply, new, start, last)
     # Where nothing ends a turn but the next header, its first token may have been sampled.
     if more and len(reply.ids) > reply.behind + (not reply.closed):
@@ -125,7 +125,7 @@ def extend(
         chunk = reply.chunks[-1]
         text, control = chunk.token or chunk.text, bool(chunk.token)
         before = Segment(text, control, last, "content", sampled=True)
-    return _joined(new, [first, own], place, tokenizer, before=before, closes=last)
+    return _joined(encoding, new, [first, own], place, tokenizer, before=before, closes=last)
 
 
 def _rendering(encoding: Encoding) -> Rendering:
@@ -433,7 +433,7 @@ def _own_tokens(encoding: Encoding, messages: int) -> Tokens:
         encoding.part,
         encoding.sampled,
         encoding.straddles,
-        encoding.lost,
+        (),
     )
 
 
@@ -536,6 +536,7 @@ def _laid_over(
 
 
 def _joined(
+    encoding: Encoding,
     new: Rendering,
     parts: list[Tokens],
     place: Place,
@@ -546,6 +547,7 @@ def _joined(
     """The tokens that are there with those of the text behind a place.
 
     Args:
+        encoding: What is extended.
         new: The new rendering.
         parts: The tokens that are there.
         place: Where the text begins that is to be encoded.
@@ -562,13 +564,13 @@ def _joined(
     if closes is not None:
         made = made._replace(sampled=made.sampled & (made.message != closes))
     every = [*parts, made]
-    return Encoding(
+    return encoding.extended(
+        tuple(record for tokens in every for record in tokens.lost),
         ids=np.concatenate([tokens.ids for tokens in every]),
         message=np.concatenate([tokens.message for tokens in every]),
         part=np.concatenate([tokens.part for tokens in every]),
         sampled=np.concatenate([tokens.sampled for tokens in every]),
         straddles=np.concatenate([tokens.straddles for tokens in every]),
-        lost=tuple(dict.fromkeys(record for tokens in every for record in tokens.lost)),
         rendering=new,
         tokenizer=tokenizer,
     )
