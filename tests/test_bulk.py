@@ -125,8 +125,8 @@ def test_moulds_give_what_the_ordinary_way_gives(name: str, data: st.DataObject)
     conversation = data.draw(conversations(shape_of(name)))
     arguments = data.draw(st.sampled_from(ARGUMENTS))
     seeds = data.draw(st.lists(st.integers(0, 2**16), min_size=2, max_size=3))
-    # The first one twice: the third conversation of a shape is the first in its mould.
-    several = [conversation] * 2 + [another(conversation, seed) for seed in seeds]
+    # The first one several times: a mould is made when tools and shape have been met.
+    several = [conversation] * 3 + [another(conversation, seed) for seed in seeds]
     for one in several:
         check(fmt, one, arguments)
     expected = [ordinary(fmt, one, arguments) for one in several]
@@ -181,7 +181,7 @@ CHAT: list[dict[str, Any]] = [
 
 
 def shape(given_: Any, tools: Any = None) -> Any:
-    return read(rc.format("hermes"), given_, tools, ("rest",))
+    return read(rc.format("hermes"), given_, tools, ("rest",), lambda _: True)
 
 
 @pytest.mark.parametrize("given_", [CHAT, {"messages": CHAT, "cast": {"judge": "model"}}])
@@ -272,7 +272,7 @@ def test_a_text_that_goes_on_like_the_prompt_is_no_text_of_the_mould() -> None:
 def test_a_rendering_is_of_what_was_given_then() -> None:
     fmt = rc.format("chatml")
     chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
-    for _ in range(2):
+    for _ in range(3):
         fmt.render(chat, cast={"judge": "model"})
     rendering = fmt.render(chat, cast={"judge": "model"})
     assert rendering.filled is not None

@@ -181,7 +181,7 @@ class _Maker:
             if isinstance(made, Filled):
                 poured = made.pour(self.tokenizer)
             else:
-                poured = loose(made, made.fields, self.literals)
+                poured = loose(made, made.varies, self.literals)
             if poured is not None:
                 return _Item(made, poured, None)
             return self.alone(made)

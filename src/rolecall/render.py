@@ -70,6 +70,11 @@ class Rendering:
     """
 
     @property
+    def varies(self) -> list[bool]:
+        """Of each segment: whether it is the caller's own; labels, being few, count as not."""
+        return [name not in ("", "role") for name in self.fields]
+
+    @property
     def writer(self) -> Format:
         """The format, as encoding knows it."""
         return self.format

@@ -59,7 +59,7 @@ def pour(fitted: Fitted, texts: list[str], sizes: list[int]) -> Poured:
     return Poured(fitted.layout, fitted.fill(texts), sizes, fitted.most + sum(sizes))
 
 
-def loose(rendering: Rendered, varies: Sequence[object], literals: Literals) -> Poured | None:
+def loose(rendering: Rendered, varies: Sequence[bool], literals: Literals) -> Poured | None:
     """A rendering without a mould, or None where it cannot be encoded in bulk; see `lay_out`."""
     segments = rendering.segments
     items = runs_of(segments, rendering.opened, None, dummy_prefix=rendering.writer.dummy_prefix)

@@ -97,7 +97,7 @@ class Literals:
         self.tokenizer = tokenizer
         self._control = control
         self._tokens: dict[str, int | None] = {}
-        self._known: dict[tuple[tuple[str, ...], RunStart], _Literal | None] = {}
+        self._known: dict[tuple[tuple[str, ...], int], _Literal | None] = {}
         self.spaces = tuple(map(tokenizer.adds_space, STARTS))
 
     def token(self, text: str) -> int | None:
@@ -108,13 +108,18 @@ class Literals:
             self._tokens[text] = None if swallows else tokenizer.control_id(text)
         return self._tokens[text]
 
-    def run(self, texts: tuple[str, ...], start: RunStart) -> _Literal | None:
-        """A run of plain literals, or None where a token spans two of them."""
+    def run(self, texts: tuple[str, ...], start: int) -> _Literal | None:
+        """A run of plain literals, or None where a token spans two of them.
+
+        Args:
+            texts: The literals.
+            start: What stands before it: an index into `STARTS`.
+        """
         key = (texts, start)
         if key not in self._known:
             if len(self._known) >= MOST_LITERALS:
                 self._known.clear()
-            self._known[key] = self._encode(texts, start)
+            self._known[key] = self._encode(texts, STARTS[start])
         return self._known[key]
 
     def _encode(self, texts: tuple[str, ...], start: RunStart) -> _Literal | None:
@@ -146,7 +151,7 @@ class Laid(NamedTuple):
 def lay_out(
     segments: tuple[Segment, ...],
     items: list[int | Plain],
-    varies: Sequence[object],
+    varies: Sequence[bool],
     literals: Literals,
 ) -> Laid | None:
     """Lay segments out, or None where control tokens change the text beside them or are not there.
@@ -157,49 +162,49 @@ def lay_out(
         varies: Of each segment: whether it is not the same every time.
         literals: The literals of the format under the vocabulary.
     """
+    texts, _, messages, parts, sampled = zip(*segments, strict=True) if segments else ((),) * 5
+    lengths = [*map(len, texts)]
+    if not "".join(texts).isascii():
+        lengths = [len(text.encode()) for text in texts]
     ids: list[int] = []
-    counts: list[int] = [-1] * len(segments)
-    lengths: list[int] = []
-    texts: list[bool] = []
+    counts = [-1] * len(segments)
     runs: list[tuple[int, ...]] = []
     starts: list[int] = []
     for item in items:
         if isinstance(item, int):
-            found = literals.token(segments[item].text)
+            found = literals.token(texts[item])
             if found is None:
                 return None
             ids.append(found)
             counts[item] = 1
             continue
         own = item.segments
-        if not any(varies[index] for index in own):
-            literal = literals.run(tuple([segments[index].text for index in own]), item.start)
+        start = STARTS.index(item.start)
+        for index in own:
+            if varies[index]:
+                break
+        else:
+            literal = literals.run(tuple([texts[index] for index in own]), start)
             if literal is not None:
                 ids += literal.ids
                 for index, count in zip(own, literal.counts, strict=True):
                     counts[index] = count
                 continue
+        lengths[own[0]] += literals.spaces[start]
         runs.append(tuple(own))
-        start = STARTS.index(item.start)
         starts.append(start)
-        begin = len(lengths)
-        for index in own:
-            text = segments[index].text
-            texts.append(bool(varies[index]))
-            lengths.append(len(text) if text.isascii() else len(text.encode()))
-        lengths[begin] += literals.spaces[start]
     found_counts = np.array(counts, np.int64)
     in_runs = found_counts < 0
     found_counts[in_runs] = 0
     layout = Layout(
-        message=np.array([-1 if s[2] is None else s[2] for s in segments], np.int32),
-        part=np.array([PART_CODE[s[3]] for s in segments], np.uint8),
-        sampled=np.array([s[4] for s in segments], np.bool_),
+        message=np.array([-1 if number is None else number for number in messages], np.int32),
+        part=np.array([PART_CODE[part] for part in parts], np.uint8),
+        sampled=np.array(sampled, np.bool_),
         counts=found_counts,
         in_runs=in_runs,
         ids=np.array(ids, np.int32),
-        lengths=np.array(lengths, np.int64),
-        texts=np.array(texts, np.bool_),
+        lengths=np.array(lengths, np.int64)[in_runs],
+        texts=np.array(varies, np.bool_)[in_runs],
         sizes=np.array([len(run) for run in runs], np.int64),
         starts=np.array(starts, np.uint8),
     )

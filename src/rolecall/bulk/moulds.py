@@ -52,13 +52,17 @@ class Moulds:
         found = self._known.get(key, Met.NEVER)
         if found is not Met.NEVER:
             return found
+        return Met.ONCE if self.met(key) else Met.NEVER
+
+    def met(self, key: Key | bytes) -> bool:
+        """Whether a shape, or a part of one, was asked about before."""
         number = hash(key)
         if number in self._met:
-            return Met.ONCE
+            return True
         if len(self._met) >= MOST_SEGMENTS:
             self._met.clear()
         self._met.add(number)
-        return Met.NEVER
+        return False
 
     def add(self, rendering: Rendering, shape: Shape) -> Mould | None:
         """Make and keep the mould of a conversation that was rendered."""
@@ -103,7 +107,9 @@ class Manner(NamedTuple):
 
     def read(self, fmt: Format, given: object) -> Shape | None:
         """Take a conversation apart that is to be rendered so, or None; see `shape.read`."""
-        return None if self.key is None else read(fmt, given, self.tools, self.key)
+        if self.key is None:
+            return None
+        return read(fmt, given, self.tools, self.key, moulds_of(fmt).met)
 
     def kept(self) -> Manner:
         """The same arguments as they were when this was made; tools are then in the shape."""

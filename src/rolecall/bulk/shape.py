@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import marshal
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rolecall.errors import ConversationError
@@ -56,7 +56,9 @@ class Odd(Exception):  # noqa: N818 - nothing is wrong with such a conversation
     """A conversation that is not of the plain form."""
 
 
-def read(fmt: Format, given: object, tools: object, rest: Key) -> Shape | None:
+def read(
+    fmt: Format, given: object, tools: object, rest: Key, met: Callable[[bytes], bool]
+) -> Shape | None:
     """Take a conversation apart, or None where it is not of the plain form.
 
     Args:
@@ -64,6 +66,8 @@ def read(fmt: Format, given: object, tools: object, rest: Key) -> Shape | None:
         given: A list of messages or ``{messages, tools, cast, options}``.
         tools: Tool schemas that replace those in `given`.
         rest: What else its text depends on: the arguments of `Format.render`.
+        met: Whether tools, cast and options like these were met before; where they were not, no
+            conversation of this shape was, and there is nothing to take apart for.
     """
     texts: list[str] = []
     try:
@@ -78,6 +82,8 @@ def read(fmt: Format, given: object, tools: object, rest: Key) -> Shape | None:
             about["tools"] = tools
         # In version 2 equal values have equal bytes; later ones say which objects are the same.
         tail = (marshal.dumps(about, 2),) if about else ()
+        if tail and not met(tail[0]):
+            return None
         key = (*_messages(fmt, _list(given), texts), rest, tail)
         return Shape(key, texts, sizes(texts))
     except (Odd, KeyError, TypeError, ValueError, ConversationError):

@@ -21,7 +21,7 @@ def encode_alone(rendering: Rendered, tokenizer: Tokenizer) -> Encoding | None:
     if filled is not None:
         poured = filled.pour(tokenizer)
     elif getattr(rendering, "fields", ()):
-        poured = loose(rendering, given.fields, moulds_of(given.format).literals(tokenizer))
+        poured = loose(rendering, given.varies, moulds_of(given.format).literals(tokenizer))
     else:
         control = frozenset(rendering.writer.control)
         varies = [not segment.control for segment in rendering.segments]
