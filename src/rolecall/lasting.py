@@ -66,7 +66,8 @@ def _last_turn_stays(old: Rendering, past: Past, added: tuple[Author, ...]) -> b
         return not rule.sort_results and rule.max_results is None
     if not added or last.author != "model" or fmt.reasoning.thinks == "with-reasoning":
         return True
-    return not layout(fmt).turn(last.spec).thinks
+    # The block of a turn that holds reasoning is not written for its being the last.
+    return bool(last.values.get("reasoning")) or not layout(fmt).turn(last.spec).thinks
 
 
 def _system_stays(old: Rendering, past: Past, added: tuple[Author, ...]) -> bool:
