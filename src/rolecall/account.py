@@ -240,17 +240,16 @@ def _readings(fmt: Format, conversation: Conversation, plan: Plan, first: int) -
         if twin is not None and turn.message is not None:
             detail = f"the same ids as a {twin.role} message that holds this text"
             yield Lost("warning", "ambiguous", turn.message, "role", detail)
-    any_word = _any_header_word(fmt)
-    if any_word is not None:
-        for index, message in enumerate(conversation.messages[first:], first):
-            text = message.text
-            if any_word.search(text):
-                found = (word for word, expression in header_words(fmt) if expression.search(text))
-                detail = (
-                    f"it holds {next(found)!r}, which opens a turn in {fmt.name}; "
-                    "no control token tells them apart"
-                )
-                yield Lost("warning", "reads-as-turn", index, "content", detail)
+    words = header_words(fmt)
+    for index, message in enumerate(conversation.messages[first:] if words else (), first):
+        text = message.text
+        found = next((word for word, at in words if word in text and at.search(text)), None)
+        if found is not None:
+            detail = (
+                f"it holds {found!r}, which opens a turn in {fmt.name}; "
+                "no control token tells them apart"
+            )
+            yield Lost("warning", "reads-as-turn", index, "content", detail)
     if not written_as.opens_calls_in_words:
         return
     for turn in plan.turns:
@@ -321,13 +320,6 @@ def header_words(fmt: Format) -> list[tuple[str, re.Pattern[str]]]:
         (word, re.compile((r"(?<!\w)" if re.match(r"\w", word) else "") + re.escape(word)))
         for word in kept
     ]
-
-
-@lru_cache(maxsize=256)
-def _any_header_word(fmt: Format) -> re.Pattern[str] | None:
-    """What finds any of those words in a text, or None where there are none."""
-    sources = [expression.pattern for _, expression in header_words(fmt)]
-    return re.compile("|".join(sources)) if sources else None
 
 
 def _plain_words(fmt: Format, spec: TurnSpec, header: Pattern) -> list[str]:

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from rolecall.header import skeleton
-from rolecall.pattern import EMPTY, Group, Literal, Pattern, literals, slots, walk
+from rolecall.pattern import DOCUMENT_TOKENS, EMPTY, Group, Literal, Pattern, literals, slots, walk
 from rolecall.steps import Script
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rolecall.format import Format
     from rolecall.turn import TurnSpec
 
+
+LABELS = frozenset(("role", "speaker", *DOCUMENT_TOKENS))
+"""Slots of a header that are filled whoever speaks."""
 
 SHORTEST_HEADER_WORD = 3
 """Plain-word headers shorter than this are punctuation, not words that content could hold."""
@@ -41,9 +44,8 @@ class TurnLayout:
             for header in (spec.open, *spec.after.values())
         )
         """Whether a control token stands in every header that is written."""
-        self.stops: dict[bool, tuple[str, ...]] = {}
-        """What ends such a turn where all headers are fenced and no option is given; by whether
-        there are tools."""
+        self.stops: dict[tuple[object, ...], tuple[str, ...]] = {}
+        """What ends such a turn, by what that depends on; see `rolecall.stops`."""
         self.thinks = any(
             isinstance(node, Group) and node.slot == "thinks" for node in walk(spec.body)
         )
@@ -103,6 +105,18 @@ class Layout:
     def fenced(self) -> bool:
         """Whether a control token stands in every header."""
         return all(self.turn(spec).fenced for spec in self.fmt.specs)
+
+    @cached_property
+    def labels_only(self) -> bool:
+        """Whether headers hold labels and names, and else nothing that differs between turns."""
+        allowed = {*LABELS, "name", "has_tools", *self.fmt.options}
+        return all(
+            (node.slot if isinstance(node, Group) else node.name) in allowed
+            for spec in self.fmt.specs
+            for header in (spec.open, *spec.after.values())
+            for node in walk(header)
+            if not isinstance(node, Literal)
+        )
 
     @cached_property
     def refuses(self) -> bool:

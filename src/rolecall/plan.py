@@ -37,7 +37,7 @@ class Past(NamedTuple):
     waiting: bool
     """Whether the next header ends it."""
     speakers: Speakers
-    spoken: Mapping[tuple[str, ...], Turn]
+    spoken: Mapping[tuple[str, str, str, str], Turn]
     """A turn of each speaker."""
     called: Mapping[str | None, str]
     """Id of a call to the name of its function."""

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rolecall.conversation import DEFAULT_ROLE, Author
+from rolecall.layout import LABELS
 from rolecall.pattern import DOCUMENT_TOKENS, Piece
 from rolecall.steps import Script
 from rolecall.turn import Turn, TurnSpec, text_of
 
 if TYPE_CHECKING:
     from rolecall.walk import Walk
-
-LABELS = frozenset(("role", "speaker", *DOCUMENT_TOKENS))
-"""Slots of a header that are filled whoever speaks."""
 
 
 def stops(
@@ -34,14 +32,29 @@ def stops(
     """
     if spec is None:
         return ()
-    if not walk.layout.fenced or walk.conversation.options:
+    key = _depends_on(walk, own, choosing=choosing)
+    if key is None:
         return _stops(walk, spec, own, choosing=choosing)
-    # A control token stands in every header, so it does not matter who has spoken.
     known = walk.layout.turn(spec).stops
-    with_tools = "has_tools" in walk.document
-    if with_tools not in known:
-        known[with_tools] = _stops(walk, spec, own, choosing=choosing)
-    return known[with_tools]
+    if key not in known:
+        known[key] = _stops(walk, spec, own, choosing=choosing)
+    return known[key]
+
+
+def _depends_on(walk: Walk, own: Turn | None, *, choosing: bool) -> tuple[object, ...] | None:
+    """What the stop set depends on, or None where it depends on words of the caller."""
+    written, with_tools = walk.layout, "has_tools" in walk.document
+    if walk.conversation.options:
+        return None
+    if written.fenced:
+        # A control token stands in every header, so it does not matter who has spoken.
+        return (with_tools,)
+    if walk.conversation.cast.entries or not written.labels_only:
+        return None
+    speakers = (*walk.spoken(walk.plan.turns), *(() if own is None else (who(own),)))
+    if any(name for _, _, _, name in speakers):
+        return None
+    return (with_tools, choosing, own is None, *speakers)
 
 
 def _stops(walk: Walk, spec: TurnSpec, own: Turn | None, *, choosing: bool) -> tuple[str, ...]:
@@ -104,7 +117,7 @@ def _others(
             yield turn
 
 
-def who(turn: Turn) -> tuple[str, ...]:
+def who(turn: Turn) -> tuple[str, str, str, str]:
     """What tells the header of a turn from those of other speakers."""
     name = turn.name
     if not name:

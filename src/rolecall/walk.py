@@ -171,7 +171,7 @@ class Walk:
         """The last turn there is."""
         return self.plan.turns[-1] if self.plan.turns else self.past_turn
 
-    def spoken(self, turns: Iterable[Turn]) -> dict[tuple[str, ...], Turn]:
+    def spoken(self, turns: Iterable[Turn]) -> dict[tuple[str, str, str, str], Turn]:
         """A turn of each speaker so far."""
         found = {} if self.begun is None else dict(self.begun.spoken)
         for turn in turns:
