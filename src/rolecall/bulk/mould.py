@@ -196,8 +196,10 @@ def _filtered(name: str, text: str) -> str:
 def _filters(fmt: Format, author: Author, role: str, field: str) -> frozenset[str | None]:
     """The filters of the slots that a field may fill."""
     own = fmt.spec(author, role)
-    # A system prompt may be moved into the turn of another.
-    specs = fmt.specs if author == "owner" or own is None else (own,)
+    specs = fmt.specs if own is None else (own,)
+    if author == "owner" and fmt.system.place not in ("turn", "start"):
+        # A system prompt stands in the turn of a client then.
+        specs = (*specs, *(spec for spec in fmt.specs if spec.author == "client"))
     patterns: list[Pattern] = []
     for spec in specs:
         patterns += [spec.open, spec.body, *spec.after.values()]
