@@ -26,7 +26,7 @@ from rolecall.encode import (
 from rolecall.errors import ConversationError, HistoryChanged, InputError
 from rolecall.events import MessageEnded
 from rolecall.lasting import stays
-from rolecall.lost import Lost, enforce
+from rolecall.lost import GRAVITY, Lost, enforce, strict_level
 from rolecall.render import Rendering, render
 from rolecall.segment import HEADER_PARTS, Segment
 from rolecall.symbols import Chunk, Symbols
@@ -103,8 +103,7 @@ def extend(
     last = len(history) - 1
     whole = replace(given, messages=(*history, *added))
     new = _rendered(old, whole, **ending)
-    known = set(old.lost)
-    enforce(tuple(record for record in new.lost if record not in known), strict)
+    _refuse(old, new, strict)
     if rerender:
         return new.encode(tokenizer)
     start = _follow(fmt, old, new)
@@ -153,6 +152,15 @@ def _checked(fmt: Format, encoding: Encoding) -> tuple[Rendering, Tokenizer]:
             "dataclasses.replace(encoding, tokenizer=…)"
         )
     return old, encoding.tokenizer
+
+
+def _refuse(old: Rendering, new: Rendering, strict: bool | str) -> None:
+    """Raise on what the new messages lose, as far as `strict` does not allow it."""
+    threshold = strict_level(strict)
+    if threshold is None or all(GRAVITY[record.level] < threshold for record in new.lost):
+        return
+    known = set(old.lost)
+    enforce(tuple(record for record in new.lost if record not in known), strict)
 
 
 # The reply

@@ -6,6 +6,7 @@ cannot be told without a walk there is no such rendering.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -16,7 +17,6 @@ from rolecall.bulk.moulds import DEFAULTS
 from rolecall.bulk.shape import MESSAGE_PARTS, SPACED_PARTS, Key, Shape, wire
 from rolecall.conversation import Conversation, Message, ToolCall, new_message
 from rolecall.segment import Segment
-from rolecall.wire import read_arguments
 
 if TYPE_CHECKING:
     from rolecall.bulk.filled import Filled
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 OF_WORDS = frozenset(("reads-as-turn", "reads-as-call"))
 """Codes of records that depend on the words of a text."""
+
+_JSON = json.JSONDecoder()
 
 
 def refill(filled: Filled) -> Rendering | None:
@@ -90,7 +92,9 @@ def _message(shape: Key | str, like: Message, texts: Iterator[str]) -> Message:
 
 def _call(like: ToolCall, texts: Iterator[str]) -> ToolCall:
     given = None if like.id is None else next(texts)
-    return ToolCall(like.name, read_arguments(0, "", next(texts)), given)
+    # The shape holds them as they were written after they had been read.
+    arguments, _ = _JSON.raw_decode(next(texts))
+    return ToolCall(like.name, arguments, given)
 
 
 def _segments(filled: Filled, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
