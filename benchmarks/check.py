@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,7 @@ def measure(models: Sequence[str], modules: Sequence[str], rounds: int) -> list[
         throughput(
             results,
             models=models,
-            shapes=SHAPES,
-            words=WORDS,
+            loads=product(SHAPES, WORDS),
             groups=("limit",),
             keys=KEYS,
             rounds=rounds,

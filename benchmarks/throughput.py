@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 
 from benchmarks.results import RESULTS, Results, known_cores, machine
@@ -28,6 +29,8 @@ ALSO = "gpt-oss"
 """Measured for openai-harmony's sake, with messages of 60 words."""
 SHAPES = ("short", "long", "agent")
 WORDS = (15, 60, 200)
+LOADS = (*product(SHAPES, (15, 60)), ("short", 200))
+"""The shapes and lengths that are measured: long messages in short chats alone, to save time."""
 GROUPS = ("limit", "ours", "templates", "peers")
 
 ROUNDS = 5
@@ -36,7 +39,7 @@ BYTES = 600_000
 BOTH_BYTES = 2_000_000
 """Of the texts of a round: on both cores more, for threads to be worth it."""
 
-BOTH_WORDS = (15, 60)
+BOTH_LOADS = (("short", 15), ("short", 60), ("long", 60), ("agent", 60))
 
 MODULES = ("extend_stream", "templates", "start", "memory")
 """Those that measure something else, each with a function ``rows(rounds)``."""
@@ -68,8 +71,7 @@ def throughput(
     results: Results,
     *,
     models: Iterable[str] = MODELS,
-    shapes: Iterable[str] = SHAPES,
-    words: Iterable[int] = WORDS,
+    loads: Iterable[tuple[str, int]] = LOADS,
     cores: int = 1,
     groups: Iterable[str] = GROUPS,
     keys: Iterable[str] = (),
@@ -84,7 +86,7 @@ def throughput(
             "cores": cores,
             "groups": list(groups),
             "keys": list(keys),
-            "loads": [[shape, count, size] for shape in shapes for count in words],
+            "loads": [[*load, size] for load in loads],
             "rounds": rounds,
             "learnt": str(folder / f"{model}.toml") if (folder / f"{model}.toml").exists() else "",
         }
@@ -176,8 +178,6 @@ def main() -> int:
     groups = [one for one in named if one in GROUPS]
     keys = [one for one in named if one not in GROUPS]
     models = asked.tokenizer or (MODELS[:1] if asked.quick else MODELS)
-    shapes = asked.shape or SHAPES
-    averages = [int(one) for one in asked.words or ((15, 60) if asked.quick else WORDS)]
     cores = [int(one) for one in asked.cores or ("1" if asked.quick else "12")]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -189,17 +189,16 @@ def main() -> int:
                 throughput(
                     results,
                     models=models,
-                    shapes=shapes,
-                    words=[one for one in averages if chosen or not both or one in BOTH_WORDS],
+                    loads=_loads(asked, both=both),
                     cores=count,
-                    groups=() if both and not chosen else groups,
-                    keys=BATCHES if both and not chosen else keys,
+                    groups=() if both and not asked.only else groups,
+                    keys=BATCHES if both and not asked.only else keys,
                     rounds=rounds,
                     size=BOTH_BYTES if both else BYTES,
                     folder=folder,
                 )
         if whole:
-            throughput(results, models=[ALSO], words=[60], folder=folder)
+            throughput(results, models=[ALSO], loads=product(SHAPES, [60]), folder=folder)
         if whole or asked.rows:
             others(results, asked.rows or MODULES, rounds, folder)
     show_rows(results.rows, results.calls)
@@ -210,6 +209,18 @@ def main() -> int:
     if asked.out or whole:
         results.write(asked.out or RESULTS)
     return 0
+
+
+def _loads(asked: argparse.Namespace, *, both: bool) -> list[tuple[str, int]]:
+    if asked.words:
+        return [*product(asked.shape or SHAPES, map(int, asked.words))]
+    known = BOTH_LOADS if both else LOADS
+    shapes = asked.shape or SHAPES
+    return [
+        (shape, words)
+        for shape, words in known
+        if shape in shapes and (words <= 60 or not asked.quick)
+    ]
 
 
 BATCHES = (

@@ -100,6 +100,9 @@ class Process:
         for one in self.found:
             if one.warm:
                 one.run(one.prepare(batch))
+        # What was loaded stays: collections need not go through it again each time.
+        gc.collect()
+        gc.freeze()
 
     def round(self, number: int, load: Load, *, counts: bool) -> None:
         """Time every contender once."""
