@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rolecall.pattern import (
-    Piece,
-    Value,
-    with_part,
-)
+from rolecall.pattern import Piece, Value, with_part
 from rolecall.segment import Segment
 from rolecall.steps import Steps
 

@@ -1,7 +1,4 @@
-"""The walk: turns to segments. Everything else reads what it makes.
-
-`render` plans the turns, writes them through one `Canvas`, and returns a `Rendering`.
-"""
+"""A rendering: what a walk over a conversation makes of it. Everything else reads it."""
 
 from __future__ import annotations
 
@@ -14,10 +11,7 @@ from rolecall.account import account, in_order
 from rolecall.canvas import new_segment
 from rolecall.conversation import DEFAULT_ROLE, Author, Conversation
 from rolecall.errors import ConversationError, InputError
-from rolecall.header import (
-    Speakers,
-    lets_model_choose,
-)
+from rolecall.header import Speakers, lets_model_choose
 from rolecall.lost import Lost, enforce
 from rolecall.plan import Past
 from rolecall.segment import Segment

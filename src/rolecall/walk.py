@@ -1,4 +1,4 @@
-"""The walk: turns to segments, each written on one `Canvas`."""
+"""The walk: a conversation is planned as turns, and each of them written on one `Canvas`."""
 
 from __future__ import annotations
 
