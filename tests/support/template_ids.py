@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, cast
 
 from transformers import PreTrainedTokenizerFast
@@ -78,7 +79,9 @@ def uncut(rendering: TemplateRendering, tokenizer: HuggingFaceTokenizer) -> list
     """The ids without the one cut that law 4 makes: where sampling starts."""
     laid = rendering.with_control(frozenset(tokenizer.control))
     segments = tuple(segment._replace(sampled=False) for segment in laid.segments)
-    whole = dataclasses.replace(laid, segments=segments, opened=None)
+    names = ("conversation", "authors", "lost", "stop", "writer", "text")
+    told = {name: getattr(laid, name) for name in names}
+    whole: Any = SimpleNamespace(segments=segments, opened=None, **told)
     return encode(whole, tokenizer).ids.tolist()
 
 
