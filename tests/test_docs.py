@@ -87,6 +87,10 @@ def test_the_python_of_the_page_on_concepts_does_what_is_shown() -> None:
     run_examples("concepts.md")
 
 
+def test_the_python_of_the_page_on_engines_does_what_is_shown() -> None:
+    run_examples("engines.md")
+
+
 def test_the_python_of_the_page_on_counting_headers_does_what_is_shown() -> None:
     run_examples("counting-headers.md")
 
