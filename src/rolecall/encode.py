@@ -186,12 +186,13 @@ class _Said(NamedTuple):
     weights: tuple[float | None, ...]
 
 
-@dataclass(slots=True)
-class Run:
-    """Plain text that is encoded whole, with the segments it is made of."""
+class Run(NamedTuple):
+    """Plain text that is encoded whole."""
 
-    segments: list[int]
+    segments: range
+    """The segments that it is made of."""
     start: RunStart
+    """What stands before it."""
 
 
 def encode(rendering: Rendered, tokenizer: Tokenizer, *, missing: int | None = None) -> Encoding:
@@ -308,23 +309,28 @@ def runs_of(
     What a message left open says was sampled once, behind the generation prompt.
     """
     items: list[int | Run] = []
-    for index, segment in enumerate(segments):
-        if segment.control:
+    start = RunStart.CONTINUED
+    begin: int | None = None
+    was_sampled = False
+    for index, (_, control, _, _, sampled) in enumerate(segments):
+        if control:
+            if begin is not None:
+                items.append(Run(range(begin, index), start))
+                begin = None
             items.append(index)
-            continue
-        last = items[-1] if items else None
-        if isinstance(last, Run):
-            previous = segments[last.segments[-1]]
-            if (not segment.sampled or previous.sampled) and index != opened:
-                last.segments.append(index)
-                continue
-            items.append(Run([index], RunStart.CONTINUED))
-        elif dummy_prefix or (last is None and before is not None and not before.control):
-            items.append(Run([index], RunStart.CONTINUED))
-        else:
-            first = last is None and before is None
-            start = RunStart.DOCUMENT if first else RunStart.SECTION
-            items.append(Run([index], start))
+        elif begin is None:
+            first = not items
+            if dummy_prefix or (first and before is not None and not before.control):
+                start = RunStart.CONTINUED
+            else:
+                start = RunStart.DOCUMENT if first and before is None else RunStart.SECTION
+            begin = index
+        elif (sampled and not was_sampled) or index == opened:
+            items.append(Run(range(begin, index), start))
+            start, begin = RunStart.CONTINUED, index
+        was_sampled = sampled
+    if begin is not None:
+        items.append(Run(range(begin, len(segments)), start))
     return items
 
 

@@ -66,7 +66,7 @@ def loose(rendering: Rendered, varies: Sequence[bool], literals: Literals) -> Po
     laid = lay_out(segments, items, varies, literals)
     if laid is None:
         return None
-    runs = ["".join([segments[index].text for index in run]) for run in laid.runs]
+    runs = ["".join([segment.text for segment in segments[run]]) for run in laid.runs]
     # Their lengths are known already.
     layout = laid.layout._replace(texts=np.zeros(len(laid.layout.texts), np.bool_))
     return Poured(layout, runs, [], len(layout.ids) + int(layout.lengths.sum()))

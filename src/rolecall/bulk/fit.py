@@ -144,7 +144,7 @@ class Laid(NamedTuple):
     """Segments laid out for encoding."""
 
     layout: Layout
-    runs: list[tuple[int, ...]]
+    runs: list[slice]
     """The segments of each run that is encoded with the texts."""
 
 
@@ -168,7 +168,7 @@ def lay_out(
         lengths = [len(text.encode()) for text in texts]
     ids: list[int] = []
     counts = [-1] * len(segments)
-    runs: list[tuple[int, ...]] = []
+    runs: list[slice] = []
     starts: list[int] = []
     for item in items:
         if isinstance(item, int):
@@ -178,34 +178,30 @@ def lay_out(
             ids.append(found)
             counts[item] = 1
             continue
-        own = item.segments
+        own = slice(item.segments.start, item.segments.stop)
         start = STARTS.index(item.start)
-        for index in own:
-            if varies[index]:
-                break
-        else:
-            literal = literals.run(tuple([texts[index] for index in own]), start)
+        if True not in varies[own]:
+            literal = literals.run(texts[own], start)
             if literal is not None:
                 ids += literal.ids
-                for index, count in zip(own, literal.counts, strict=True):
-                    counts[index] = count
+                counts[own] = literal.counts
                 continue
-        lengths[own[0]] += literals.spaces[start]
-        runs.append(tuple(own))
+        lengths[own.start] += literals.spaces[start]
+        runs.append(own)
         starts.append(start)
     found_counts = np.array(counts, np.int64)
     in_runs = found_counts < 0
     found_counts[in_runs] = 0
     layout = Layout(
         message=np.array([-1 if number is None else number for number in messages], np.int32),
-        part=np.array([PART_CODE[part] for part in parts], np.uint8),
+        part=np.array([*map(PART_CODE.__getitem__, parts)], np.uint8),
         sampled=np.array(sampled, np.bool_),
         counts=found_counts,
         in_runs=in_runs,
         ids=np.array(ids, np.int32),
         lengths=np.array(lengths, np.int64)[in_runs],
         texts=np.array(varies, np.bool_)[in_runs],
-        sizes=np.array([len(run) for run in runs], np.int64),
+        sizes=np.array([run.stop - run.start for run in runs], np.int64),
         starts=np.array(starts, np.uint8),
     )
     return Laid(layout, runs)
@@ -222,12 +218,13 @@ def fit(mould: Mould, literals: Literals) -> Fitted | None:
     layout = laid.layout
     # The texts of the mould's own conversation are no part of it.
     own = [
-        len(segments[index].text.encode()) for run in laid.runs for index in run if varies[index]
+        (len(segment.text.encode()), number)
+        for run in laid.runs
+        for segment, number in zip(segments[run], slots[run], strict=True)
+        if number is not None
     ]
-    layout.lengths[layout.texts] -= np.array(own, np.int64)
-    used = tuple(
-        number for run in laid.runs for index in run if (number := slots[index]) is not None
-    )
+    layout.lengths[layout.texts] -= np.array([size for size, _ in own], np.int64)
+    used = tuple(number for _, number in own)
     parts = [_parts(segments, run, slots) for run in laid.runs]
     return Fitted(
         mould,
@@ -254,13 +251,14 @@ def _runs(parts: list[tuple[str | int, ...]]) -> tuple[Run, ...] | None:
 
 
 def _parts(
-    segments: tuple[Segment, ...], run: tuple[int, ...], slots: tuple[int | None, ...]
+    segments: tuple[Segment, ...], run: slice, slots: tuple[int | None, ...]
 ) -> tuple[str | int, ...]:
-    parts: list[str | int] = [""]
-    for index in run:
-        number = slots[index]
-        if number is not None:
-            parts += [number, ""]
-        elif isinstance(parts[-1], str):
-            parts[-1] += segments[index].text
-    return tuple(parts)
+    parts: list[str | int] = []
+    literal = ""
+    for segment, number in zip(segments[run], slots[run], strict=True):
+        if number is None:
+            literal += segment.text
+        else:
+            parts += [literal, number]
+            literal = ""
+    return (*parts, literal)
