@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -357,3 +358,43 @@ def test_a_copy_of_the_callers_values_is_equal(value: Any) -> None:
     assert repr(copied) == repr(value)
     for text in inputs.values():
         assert type(text) is str
+
+
+SHORTCUTS = (
+    "{{ 'a' + none + raise_exception('later') }}",
+    "{{ 'a' + messages[0].content + messages[0].absent + raise_exception('later') }}",
+    "{{ absent + 'a' + 'b' }}",
+    "{{ 1 + 'a' + 'b' }}",
+    "{{ 1 + 2 + 3 }}{{ [1] + [2] }}{{ 'a' + 'b' + messages[0].content + 'c' + 'd' }}",
+    "{{ 'a' ~ 1 ~ none ~ messages[0].content }}{{ ('a' ~ 1) + 'b' }}",
+    "{% for m in messages %}{{ m.items }}{% endfor %}",
+    "{% for m in messages %}{{ m.get('role') }}{{ m['get'] }}{{ m.absent }}{{ m['pop'] }}{% endfor %}",
+    "{% set n = namespace(x=1) %}{{ n.x }}{{ n.absent }}{{ n._x }}{{ n.__class__ }}",
+    "{% for m in messages %}{{ loop.index }}{{ loop.last }}{{ loop.absent }}{{ loop.cycle(1, 2) }}{% endfor %}",
+    "{{ messages[0].content.strip('x', 'y') }}",
+    "{{ messages[0].content.startswith(none) }}",
+    "{{ messages[0].content.split(messages[0].role)[0].upper() }}{{ messages[0].get([]) }}",
+    "{{ tools[0] | tojson }}{{ tools[0] | tojson(indent=1) }}{{ tools[0] | tojson(indent=true) }}",
+    "{{ tools | tojson }}{{ tools | tojson(sort_keys=1) }}{{ tools | tojson(ensure_ascii=true) }}",
+    "{% block b %}{% for m in messages %}{{ m.role + ':' + m.content }}{% endfor %}{% endblock %}{{ self.b() }}",
+    "{% macro f(m) %}{{ m.role + '|' }}{% endmacro %}{% for m in messages %}{{ f(m) + 'x' }}{% endfor %}",
+    "{{ 'role' in messages[0] }}{{ [1] in [[1]] }}{{ messages[0] in messages }}{{ {} in messages[0] }}",
+)
+"""Where what is written takes a short way, and ways that only look like one."""
+
+
+@pytest.mark.parametrize("jinja", SHORTCUTS)
+def test_short_ways_end_where_jinjas_do(jinja: str) -> None:
+    chat: list[dict[str, Any]] = [
+        {"role": "user", "content": " x<b>é ", "items": "own"},
+        {"role": "assistant", "content": "y"},
+    ]
+    tools = [{"b": "é", "a": [1, 1.5, True, None, [], {}, ["x\n"]]}]
+    theirs = reference.render(jinja, chat, tools=tools)
+    template = Template.from_text(jinja)
+    try:
+        ours: Any = reference.Rendered(template.trace(chat, tools).text)
+    except TemplateRaised as raised:
+        ours = reference.Failed(raised.kind, raised.reason, raised.by_template)
+    # Methods are printed with where they are in memory.
+    assert re.sub("0x[0-9a-f]+", "", str(ours)) == re.sub("0x[0-9a-f]+", "", str(theirs))
