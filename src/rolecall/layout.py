@@ -66,6 +66,12 @@ class TurnLayout:
         """The header behind a turn of the previous author."""
         return self.open if previous is None else self.after.get(previous, self.open)
 
+    def ending(self, *, calls: bool, final: bool) -> Script:
+        """What ends a turn, by whether it makes calls and whether it is the last of all."""
+        if calls and self.call_end is not None:
+            return self.call_end
+        return self.final_end if final and self.final_end is not None else self.end
+
 
 class Layout:
     """How one format is written."""

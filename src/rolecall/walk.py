@@ -256,11 +256,7 @@ class Walk:
         if spec.group is not None and following is not None and following.spec is spec:
             canvas.write(patterns, values, message)
             return
-        end = own.end
-        if following is None and not generating and own.final_end is not None:
-            end = own.final_end
-        if turn.calls and own.call_end is not None:
-            end = own.call_end
+        end = own.ending(calls=bool(turn.calls), final=following is None and not generating)
         if turn.merged:
             canvas.write(patterns, values, message)
             patterns, message = [], turn.last_message
