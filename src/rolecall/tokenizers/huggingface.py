@@ -395,7 +395,7 @@ class HuggingFaceTokenizer(ControlFree):
             return _of_byte_alphabet
 
         def spell(piece: str) -> bytes:
-            if byte_fallback and (byte := _BYTE_PIECE.fullmatch(piece)):
+            if piece[:3] == "<0x" and byte_fallback and (byte := _BYTE_PIECE.fullmatch(piece)):
                 return bytes([int(byte[1], 16)])
             for old, new in replaced:
                 piece = piece.replace(old, new)

@@ -18,6 +18,7 @@ from rolecall.tokenizers.base import (
     need,
     spans_of,
 )
+from rolecall.tokenizers.fast import Flat, join, use_threads
 
 USER_DEFINED = 4
 """Type of a piece that was added by hand. Source: sentencepiece_model.proto."""
@@ -106,6 +107,15 @@ class SentencePieceTokenizer(ControlFree):
             prefixed = self._spans(" " + text, ids) if ids else []
             result.append((ids, [(max(0, first - 1), end - 1) for first, end in prefixed]))
         return result
+
+    def flat(
+        self, texts: Sequence[str], start: RunStart, control: frozenset[str], *, parallel: bool
+    ) -> Flat:
+        """The ids of `encode_plain`, in bulk."""
+        engine = self._prefixed if self.adds_space(start) else self._plain
+        threads = -1 if use_threads(texts, parallel=parallel) else 1
+        given = [text.replace("\u2581", " ") for text in texts]
+        return join(engine.encode(given, num_threads=threads))
 
     def _spans(self, text: str, ids: list[int]) -> list[Span]:
         return spans_of(text, self._traced[ids], self.name)
