@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rolecall.bulk.mould import Mould
-from rolecall.bulk.moulds import Manner, Met, moulds_of
+from rolecall.bulk.moulds import DEFAULTS, Manner, Met, moulds_of
 from rolecall.bulk.shape import Shape, sizes, wire
+from rolecall.conversation import Conversation
+from rolecall.errors import ConversationError
 
 if TYPE_CHECKING:
     from rolecall.bulk.assemble import Poured
@@ -71,10 +73,27 @@ def fill(fmt: Format, manner: Manner, given: object) -> Filled | Rendering:
     mould = moulds.get(shape.key)
     if isinstance(mould, Met):
         rendering = fmt.walk(given, manner)
-        if mould is Met.ONCE:
+        if mould is Met.ONCE and _holds_all(shape, manner, rendering):
             moulds.add(rendering, shape)
         return rendering
     texts = None if mould is None else mould.fill(shape.texts)
     if mould is None or texts is None:
         return fmt.walk(given, manner)
-    return Filled(fmt, manner, shape, mould, texts, shape.sizes + sizes(texts[len(shape.texts) :]))
+    own = shape.sizes
+    if texts is not shape.texts:
+        own = own + sizes(texts[len(own) :])
+    return Filled(fmt, manner, shape, mould, texts, own)
+
+
+def _holds_all(shape: Shape, manner: Manner, rendering: Rendering) -> bool:
+    """Whether a shape gives back the conversation that it was taken from.
+
+    Objects that only look like those of JSON, such as NumPy's, may be kept as something else.
+    """
+    options = dict(manner.kept().arguments)
+    asked = {name: options.pop(name) for name in DEFAULTS}
+    try:
+        again = Conversation.read(wire(shape), cast=asked["cast"], options=options)
+        return again == rendering.conversation
+    except (ConversationError, ValueError):
+        return False
