@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -113,6 +114,17 @@ def test_widths_add_up_or_a_text_is_known_to_be_odd(name: str) -> None:
 )
 def test_the_engine_is_the_fast_one(name: str, engine: str) -> None:
     assert (loaded(name).engine, loaded(name).engine_note) == (engine, "")
+
+
+@pytest.mark.parametrize("name", ["qwen3", "deepseek-v3.1", "yi-1.5"])
+def test_decoding_is_the_references(name: str) -> None:
+    engine = loaded(name)
+    assert isinstance(engine, HuggingFaceTokenizer)
+    chance, size = random.Random(3), len(engine.widths) + 20
+    for _ in range(500):
+        ids = [chance.randrange(size) for _ in range(chance.randrange(12))]
+        ids += chance.sample([*engine.control_ids], 1)
+        assert engine.decode(ids) == engine._full.decode(ids, skip_special_tokens=False)
 
 
 # --- In bulk as one by one ---

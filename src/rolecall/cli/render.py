@@ -164,7 +164,7 @@ def command(
             f"{sources[0].where.rpartition(',')[0]} holds {len(sources)} conversations, and their "
             "texts would run together in a pipe; use --json, which writes one object a line"
         )
-    engine = _engine(tokenizer)
+    engine = _engine(tokenizer, fast=len(sources) > MANY)
     results: list[Rendered] = []
     for source in sources:
         rendering = _render(writer, source, added, arguments)
@@ -231,12 +231,16 @@ def _check_mask(
         )
 
 
-def _engine(tokenizer: str | None) -> Tokenizer | None:
+MANY = 100
+"""Conversations from which on a faster engine repays that it takes a second longer to load."""
+
+
+def _engine(tokenizer: str | None, *, fast: bool) -> Tokenizer | None:
     if tokenizer is None:
         return None
     from rolecall.tokenizers import tokenizer as load
 
-    return load(tokenizer)
+    return load(tokenizer, fast=fast)
 
 
 def _encode(

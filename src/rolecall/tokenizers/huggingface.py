@@ -324,7 +324,21 @@ class HuggingFaceTokenizer(ControlFree):
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, control tokens included."""
+        if self._joins_bytes:
+            return b"".join(self.token_bytes(token) or b"" for token in ids).decode(
+                errors="replace"
+            )
         return str(self._full.decode(list(ids), skip_special_tokens=False))
+
+    @cached_property
+    def _joins_bytes(self) -> bool:
+        """Whether decoding is joining bytes, for which the reference need not be loaded."""
+        decoder = [*_kinds(self._data.get("decoder"))]
+        # The reference takes an added token for a piece if it could be one.
+        clear = all(
+            token.isascii() or not _ALPHABET.issuperset(token) for token in self._added.values()
+        )
+        return decoder == ["ByteLevel"] and clear and self._unknown is None
 
     def token_text(self, token: int) -> str | None:
         """The string of an added token, or None."""
