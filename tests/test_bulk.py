@@ -1,8 +1,12 @@
 """Moulds: what goes through one is what goes the ordinary way, text by text and token by token."""
 
 import copy
+import gc
 import pickle
 import random
+import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,10 +24,11 @@ from rolecall.encode import Encoding, Tokens, encode_segments
 from rolecall.errors import ConversationError, LossError, RolecallError
 from rolecall.pattern import FILTERS, TRIMMING, Piece
 from rolecall.render import Rendering
+from rolecall.tokenizers import HuggingFaceTokenizer
 from tests.conftest import EXAMPLES, PROFILE
 from tests.support.conversations import conversations
 from tests.support.shapes import shape_of
-from tests.support.vocabulary import vocabulary
+from tests.support.vocabulary import vocabulary, vocabulary_json
 
 FIELDS = ("ids", "message", "part", "sampled", "straddles")
 
@@ -362,3 +367,80 @@ def test_fill_reads_what_it_cannot_pour_the_ordinary_way() -> None:
     fmt = rc.format("chatml")
     given_ = Conversation.read([{"role": "user", "content": "x"}])
     assert isinstance(fill(fmt, manner({}), given_), Rendering)
+
+
+# Copies, threads, and what is kept ----------------------------------------------------------------
+
+
+def test_objects_that_only_look_like_those_of_json_are_written_as_they_are() -> None:
+    """Some are kept as bytes where they are frozen, and would be read back as such."""
+    fmt = rc.format("hermes")
+    chat = [{"role": "user", "content": "Hi"}]
+    schema = {"type": "object", "properties": {"x": {"minimum": np.float64(1.5)}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    by_cast = [{"role": "judge", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
+    for _ in range(4):
+        rendering = fmt.render(chat, tools=tools)
+        assert rendering.conversation.tools == tuple(tools)
+        prompt = fmt.render(chat, add_generation_prompt=np.bool_(False))  # type: ignore[arg-type]
+        assert prompt.text == "".join(segment.text for segment in prompt.segments)
+        assert prompt == fmt.walk(chat, manner({}))
+        known = rc.format("chatml").render(by_cast, cast={np.str_("judge"): "client"})
+        assert known.authors == ("client", "model")
+        assert len(known.conversation.messages) == len(by_cast)
+
+
+def test_a_batch_is_pickled_without_its_vocabulary() -> None:
+    fmt = rc.format("chatml")
+    chats = [[{"role": "user", "content": text}] for text in "abcd"]
+    chats += [[{"role": "assistant", "content": "e", "weight": 0.5}]]
+    batch = fmt.encode_batch(chats, vocabulary())
+    found = pickle.loads(pickle.dumps(batch))
+    same_arrays(found, batch)
+    assert (found.mask("client") == batch.mask("client")).all()
+    assert (found.weights() == batch.weights()).all()
+    for one, other in zip(found.encodings, batch.encodings, strict=True):
+        same_arrays(one, other)
+        assert one.lost == other.lost
+        assert one.rendering.text == other.rendering.text
+    assert found.tokenizer is None
+
+
+def test_what_is_left_for_later_is_made_in_any_thread() -> None:
+    fmt = rc.format("chatml")
+    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
+    expected = fmt.walk(chat, manner({}))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            rendering = fmt.render(chat)
+            encoding = rendering.encode(vocabulary())
+            with ThreadPoolExecutor(4) as pool:
+                found = [pool.submit(getattr, rendering, "segments") for _ in range(4)]
+                lost = [pool.submit(getattr, encoding, "lost") for _ in range(4)]
+            assert {one.result() for one in found} == {expected.segments}
+            assert {one.result() for one in lost} == {()}
+    finally:
+        sys.setswitchinterval(before)
+
+
+def used(fmt: rc.Format) -> list[Any]:
+    """A copy of a format and a vocabulary that were used, by weak references."""
+    tokenizer = HuggingFaceTokenizer(vocabulary_json(), "another")
+    own = pickle.loads(pickle.dumps(fmt))
+    chats = [[{"role": "user", "content": text}] for text in "abc"]
+    assert isinstance(own.encode_batch(chats, tokenizer).made[-1], Filled)
+    fmt.encode_batch(chats, tokenizer)
+    return [weakref.ref(own), weakref.ref(tokenizer)]
+
+
+def test_formats_and_vocabularies_are_given_up_with_all_that_is_kept_of_them() -> None:
+    found = used(rc.format("chatml"))
+    for name, module in [*sys.modules.items()]:
+        # Caches of limited size hold some formats a while.
+        if name.startswith("rolecall.") and name != "rolecall.loader":
+            for function in vars(module).values():
+                getattr(function, "cache_clear", lambda: None)()
+    gc.collect()
+    assert [one() for one in found] == [None, None]

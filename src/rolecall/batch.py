@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,6 +57,12 @@ class Batch:
     def encodings(self) -> tuple[Encoding, ...]:
         """The encoding of each conversation, in order; made when they are asked for."""
         return tuple(self._encoding(number) for number in range(len(self)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All of it but the vocabulary; a pickle leaves that out, as that of an `Encoding` does."""
+        state = {item.name: getattr(self, item.name) for item in fields(self)}
+        made = [encoding.rendering for encoding in self.encodings]
+        return {**state, "made": made, "encodings": self.encodings, "tokenizer": None}
 
     def _encoding(self, number: int) -> Encoding:
         made = self.made[number]

@@ -72,9 +72,13 @@ class Encoding:
         if name != "lost" or "tokenizer" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         known = self.__dict__
-        if "_behind" in known:
-            first, more = known.pop("_behind")
+        behind = known.get("_behind")
+        if "lost" in known:
+            return known["lost"]  # Made by another thread.
+        if behind is not None:
+            first, more = behind
             known["lost"] = tuple(dict.fromkeys((*first.lost, *more)))
+            known.pop("_behind", None)
         else:
             assert self.tokenizer is not None
             rendering = self.rendering

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import proxy
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +95,8 @@ class Literals:
     """The control tokens and literals of a format under a vocabulary, each encoded once."""
 
     def __init__(self, tokenizer: Tokenizer, control: frozenset[str]) -> None:
-        self.tokenizer = tokenizer
+        # Tables of literals are kept by vocabulary, and must not keep the vocabulary.
+        self.tokenizer: Tokenizer = proxy(tokenizer)
         self._control = control
         self._tokens: dict[str, int | None] = {}
         self._known: dict[tuple[tuple[str, ...], int], _Literal | None] = {}
@@ -116,11 +118,14 @@ class Literals:
             start: What stands before it: an index into `STARTS`.
         """
         key = (texts, start)
-        if key not in self._known:
+        # Another thread may forget all of them at any time.
+        found = self._known.get(key, False)
+        if isinstance(found, bool):
+            found = self._encode(texts, STARTS[start])
             if len(self._known) >= MOST_LITERALS:
                 self._known.clear()
-            self._known[key] = self._encode(texts, STARTS[start])
-        return self._known[key]
+            self._known[key] = found
+        return found
 
     def _encode(self, texts: tuple[str, ...], start: RunStart) -> _Literal | None:
         ((ids, spans),) = self.tokenizer.encode_runs([("".join(texts), start)], self._control)

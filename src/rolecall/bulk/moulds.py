@@ -84,15 +84,16 @@ class Moulds:
             found = self._literals[tokenizer] = Literals(tokenizer, self._control)
         return found
 
-
-_MOULDS: WeakKeyDictionary[Format, Moulds] = WeakKeyDictionary()
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Of a copy of the format, for pickling too: none are kept yet."""
+        return (Moulds, (self._control,))
 
 
 def moulds_of(fmt: Format) -> Moulds:
-    """The moulds of a format."""
-    found = _MOULDS.get(fmt)
+    """The moulds of a format, kept in it: they hold it, and are given up with it."""
+    found = fmt.__dict__.get("_moulds")
     if found is None:
-        found = _MOULDS[fmt] = Moulds(frozenset(fmt.control))
+        found = fmt.__dict__.setdefault("_moulds", Moulds(frozenset(fmt.control)))
     return found
 
 
@@ -140,7 +141,9 @@ def _key(given: dict[str, Any]) -> Key | None:
 
     speaker: Any = given["speaker"]
     # Records of a lower level than errors depend on what texts say.
-    if type(given["strict"]) is not bool:
+    if type(given["strict"]) is not bool or type(given["add_generation_prompt"]) is not bool:
+        return None
+    if type(given["continue_final_message"]) not in (bool, str):
         return None
     if type(speaker) is tuple:
         pair = cast("tuple[object, ...]", speaker)
