@@ -88,35 +88,42 @@ def extend(
     **ending: Any,
 ) -> Encoding:
     """Extend an encoding; the arguments are those of `Format.extend`."""
-    old, tokenizer = _checked(fmt, encoding)
-    fmt = old.format  # Of an encoding that was pickled it is a copy.
+    real, tokenizer = _checked(fmt, encoding)
+    fmt = real.format  # Of an encoding that was pickled it is a copy.
+    # The texts that were written before are not looked at, so they need not be there.
+    old = real if rerender else real.shadow
     given = old.conversation
     if isinstance(messages, (Mapping, Conversation)):
         raise InputError(
             "messages: give a list of messages; tools, cast and options stay those of the encoding"
         )
     added = Conversation.read(messages, cast=given.cast).messages
-    reply = None if sampled is None else _read(fmt, encoding, tokenizer, sampled)
+    reply = None if sampled is None else _read(fmt, old, tokenizer, sampled)
     if reply is not None:
         reply = replace(reply, message=_answered(fmt, reply.message, added))
     history = _history(fmt, old, added, reply)
     last = len(history) - 1
     whole = replace(given, messages=(*history, *added))
+    if old is not real and not stays(old, whole):
+        old, behind = real, whole.messages[len(given.messages) :]
+        given = real.conversation
+        whole = replace(given, messages=(*given.messages, *behind))
     new = _rendered(old, whole, **ending)
     _refuse(old, new, strict)
     if rerender:
         return new.encode(tokenizer)
     start = _follow(fmt, old, new)
-    first = _own_tokens(encoding, len(given.messages))
+    first = _own_tokens(encoding, old, len(given.messages))
     before = old.segments[-1] if old.segments else None
     if reply is None:
-        return _joined(encoding, new, [first], start, tokenizer, before=before)
+        made = _joined(new, [first], start, tokenizer, before=before)
+        return _extended(encoding, made, new if old is real else Extension(real, new, (), ending))
     place, more = _behind(fmt, old, reply, new, start, last)
     # Where nothing ends a turn but the next header, its first token may have been sampled.
     if more and len(reply.ids) > reply.behind + (not reply.closed):
         raise _stray(reply)
-    if more:
-        extra = (Segment(item.text, item.control, last, "end", sampled=True) for item in more)
+    extra = tuple(Segment(item.text, item.control, last, "end", sampled=True) for item in more)
+    if extra:
         new = replace(new, segments=(*new.segments, *extra))
         place = Place(len(new.segments))
     own = _sampled(reply, _slice(new.segments, start, place), last)
@@ -124,7 +131,46 @@ def extend(
         chunk = reply.chunks[-1]
         text, control = chunk.token or chunk.text, bool(chunk.token)
         before = Segment(text, control, last, "content", sampled=True)
-    return _joined(encoding, new, [first, own], place, tokenizer, before=before, closes=last)
+    made = _joined(new, [first, own], place, tokenizer, before=before, closes=last)
+    return _extended(encoding, made, new if old is real else Extension(real, new, extra, ending))
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A rendering behind another one of which only the texts are not there yet."""
+
+    old: Rendering
+    """What it goes on behind."""
+    shadow: Rendering
+    """The rendering, but for the texts of the messages before."""
+    extra: tuple[Segment, ...]
+    """What was sampled behind it and is written at its end."""
+    ending: Mapping[str, Any]
+    """How it ends: arguments of `render`."""
+
+    def rendered(self) -> Rendering:
+        """All of it."""
+        conversation = self.old.conversation
+        behind = self.shadow.conversation.messages[len(conversation.messages) :]
+        whole = replace(conversation, messages=(*conversation.messages, *behind))
+        found = _rendered(self.old, whole, **self.ending)
+        if not self.extra:
+            return found
+        return replace(found, segments=(*found.segments, *self.extra))
+
+
+def _extended(encoding: Encoding, made: Tokens, new: Rendering | Extension) -> Encoding:
+    """An encoding with more tokens behind it."""
+    return encoding.extended(
+        made.lost,
+        ids=made.ids,
+        message=made.message,
+        part=made.part,
+        sampled=made.sampled,
+        straddles=made.straddles,
+        rendering=new if isinstance(new, Rendering) else Rendering.behind(new),
+        tokenizer=encoding.tokenizer,
+    )
 
 
 def _rendering(encoding: Encoding) -> Rendering:
@@ -166,10 +212,10 @@ def _refuse(old: Rendering, new: Rendering, strict: bool | str) -> None:
 # The reply
 
 
-def _read(fmt: Format, encoding: Encoding, tokenizer: Tokenizer, sampled: object) -> Reply:
-    """Read the ids that were sampled behind an encoding."""
+def _read(fmt: Format, old: Rendering, tokenizer: Tokenizer, sampled: object) -> Reply:
+    """Read the ids that were sampled behind a rendering."""
     ids = _ids(sampled)
-    stream = fmt.stream(tokenizer, prompt=encoding)
+    stream = fmt.stream(tokenizer, prompt=old)
     events = [*stream.feed(ids), *stream.finish()]
     ended = [event for event in events if isinstance(event, MessageEnded)]
     if not ended:
@@ -178,17 +224,17 @@ def _read(fmt: Format, encoding: Encoding, tokenizer: Tokenizer, sampled: object
             "add_generation_prompt=True before sampling, or give ids that hold a whole header"
         )
     message = ended[0].message
-    turn = _rendering(encoding).resume.turn
+    turn = old.resume.turn
     if turn is not None and turn.message is not None:
         # Of a message that was left open the caller's fields stay.
         message = replace(
-            _rendering(encoding).conversation.messages[-1],
+            old.conversation.messages[-1],
             content=message.content,
             reasoning_content=message.reasoning_content,
             tool_calls=message.tool_calls,
             prefix=False,
         )
-    author = _rendering(encoding).conversation.cast.author(message.role, message.name)
+    author = old.conversation.cast.author(message.role, message.name)
     spec = fmt.spec(author or "model", message.role)
     if spec is not None and not spec.empty and not message.text and not message.tool_calls:
         # A message that says nothing cannot be written here; one of a space is the nearest to it.
@@ -198,7 +244,7 @@ def _read(fmt: Format, encoding: Encoding, tokenizer: Tokenizer, sampled: object
         ended[0].reason in ("end", "calls"),
         ids,
         len(ids) - len(stream.rest),
-        _spelled(fmt, _rendering(encoding), tokenizer, ids),
+        _spelled(fmt, old, tokenizer, ids),
         stream.unread,
     )
 
@@ -425,11 +471,10 @@ def _closing(segments: Sequence[Segment]) -> tuple[int, int]:
 # Arrays
 
 
-def _own_tokens(encoding: Encoding, messages: int) -> Tokens:
+def _own_tokens(encoding: Encoding, old: Rendering, messages: int) -> Tokens:
     """The tokens of the old encoding; those of an open header belong to the message to come."""
     message = encoding.message
-    resume = _rendering(encoding).resume
-    last = _rendering(encoding).segments[-1:]
+    resume, last = old.resume, old.segments[-1:]
     if last and last[0].message is None and (resume.turn is None or resume.turn.message is None):
         first = _open_header(encoding)
         if first is not None:
@@ -544,18 +589,16 @@ def _laid_over(
 
 
 def _joined(
-    encoding: Encoding,
     new: Rendering,
     parts: list[Tokens],
     place: Place,
     tokenizer: Tokenizer,
     closes: int | None = None,
     before: Segment | None = None,
-) -> Encoding:
+) -> Tokens:
     """The tokens that are there with those of the text behind a place.
 
     Args:
-        encoding: What is extended.
         new: The new rendering.
         parts: The tokens that are there.
         place: Where the text begins that is to be encoded.
@@ -572,13 +615,11 @@ def _joined(
     if closes is not None:
         made = made._replace(sampled=made.sampled & (made.message != closes))
     every = [*parts, made]
-    return encoding.extended(
-        tuple(record for tokens in every for record in tokens.lost),
+    return Tokens(
         ids=np.concatenate([tokens.ids for tokens in every]),
         message=np.concatenate([tokens.message for tokens in every]),
         part=np.concatenate([tokens.part for tokens in every]),
         sampled=np.concatenate([tokens.sampled for tokens in every]),
         straddles=np.concatenate([tokens.straddles for tokens in every]),
-        rendering=new,
-        tokenizer=tokenizer,
+        lost=tuple(record for tokens in every for record in tokens.lost),
     )

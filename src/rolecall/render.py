@@ -23,6 +23,7 @@ from rolecall.wire import check_text
 if TYPE_CHECKING:
     from rolecall.bulk.filled import Filled
     from rolecall.encode import Encoding
+    from rolecall.extend import Extension
     from rolecall.format import Format
 
 
@@ -76,8 +77,9 @@ class Rendering:
     @property
     def text(self) -> str:
         """The prompt as one string, for people; ids come from `encode`, not from this text."""
-        if self.filled is not None:
-            return self.filled.text
+        filled = self.filled
+        if filled is not None:
+            return filled.text
         return "".join(segment.text for segment in self.segments)
 
     @classmethod
@@ -88,6 +90,25 @@ class Rendering:
         rendering.__dict__.update(known)
         return rendering
 
+    @classmethod
+    def behind(cls, extension: Extension) -> Rendering:
+        """The rendering of what goes on behind another one, made when it is asked for."""
+        rendering = object.__new__(cls)
+        like = extension.shadow
+        known = {"format": like.format, "authors": like.authors, "_extension": extension}
+        rendering.__dict__.update(known)
+        return rendering
+
+    @property
+    def shadow(self) -> Rendering:
+        """A rendering that the same would be written behind; its texts may be others."""
+        from rolecall.bulk.refill import shadow
+
+        filled, extension = self.filled, self.__dict__.get("_extension")
+        if filled is not None:
+            return shadow(filled) or self
+        return self if extension is None else extension.shadow
+
     @property
     def filled(self) -> Filled | None:
         """The conversation in its mould, where nothing more was asked for yet."""
@@ -95,17 +116,21 @@ class Rendering:
 
     def __getattr__(self, name: str) -> Any:
         """What was left for later; only then is an attribute missing."""
-        filled = self.__dict__.get("_filled")
-        if filled is None or name not in _FIELDS:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self.__dict__.update(filled.rendered().__dict__)
-        del self.__dict__["_filled"]
-        return self.__dict__[name]
+        known = self.__dict__
+        waiting = known.get("_filled") or known.get("_extension")
+        if waiting is not None and name in _FIELDS:
+            known.update(waiting.rendered().__dict__)
+            known.pop("_filled", None)
+            known.pop("_extension", None)
+        # Another thread may have made all of it by now.
+        if name in known:
+            return known[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __getstate__(self) -> dict[str, Any]:
         """All of it, for pickling and copying."""
         _ = self.segments
-        return self.__dict__
+        return {name: value for name, value in self.__dict__.items() if name in _FIELDS}
 
     def encode(self, tokenizer: object) -> Encoding:
         """Encode the segments to token ids with the origin of every token.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from rolecall.bulk.shape import MESSAGE_PARTS, SPACED_PARTS, Key, Shape
@@ -54,6 +54,9 @@ class Mould:
     weights: tuple[float | None, ...]
     of: Rendering
     """The rendering that it was taken from."""
+    call_ids: tuple[tuple[tuple[int, int], int], ...]
+    """Of each call that has an id: its message and its number there, and which text the id is. Of
+    calls of one message the first comes last: it is meant where two share an id."""
     fitted: WeakKeyDictionary[Tokenizer, Fitted | None] = field(
         default_factory=lambda: WeakKeyDictionary()  # noqa: PLW0108 - typed by the field
     )
@@ -124,29 +127,43 @@ def mould(rendering: Rendering, shape: Shape) -> Mould | None:
         names=tuple(message.name for message in messages),
         weights=tuple(message.weight for message in messages),
         of=rendering,
+        call_ids=tuple(
+            ((index, number), places[index, f"tool_calls[{number}].id"])
+            for index, message in enumerate(messages)
+            for number, call in reversed(list(enumerate(message.tool_calls)))
+            if call.id is not None
+        ),
     )
     return None if made.fill(shape.texts) is None else made
 
 
 def _places(key: Key) -> Iterator[tuple[int, str]]:
     """Message and field of each text of a shape, in their order."""
-    messages: list[Any] = list(key[:-2])
-    for index, message in enumerate(messages):
-        if type(message) is str or len(message) == SPACED_PARTS:
+    for index, shape in enumerate(key[:-2]):
+        if isinstance(shape, str):
             yield index, "content"
-        if type(message) is str or len(message) != MESSAGE_PARTS:
-            continue
-        _, _, _, reasoning, content, calls, answered = message
-        if reasoning:
-            yield index, "reasoning_content"
-        if content:
-            yield index, "content"
-        for number, call in enumerate(calls or ()):
-            if call[1] is not None:
-                yield index, f"tool_calls[{number}].id"
-            yield index, f"tool_calls[{number}].function.arguments"
-        if answered is not None:
-            yield index, "tool_call_id"
+        else:
+            for name in _texts(shape):
+                yield index, name
+
+
+def _texts(shape: Key) -> Iterator[str]:
+    """The fields of a message that are texts of its shape, a tuple."""
+    if len(shape) == SPACED_PARTS:
+        yield "content"
+    if len(shape) != MESSAGE_PARTS:
+        return
+    reasoning, content, calls, answered = shape[3:]
+    if reasoning:
+        yield "reasoning_content"
+    if content:
+        yield "content"
+    for number, call in enumerate(calls or ()):
+        if call[1] is not None:
+            yield f"tool_calls[{number}].id"
+        yield f"tool_calls[{number}].function.arguments"
+    if answered is not None:
+        yield "tool_call_id"
 
 
 def _as_it_is(text: str) -> str:

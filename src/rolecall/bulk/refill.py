@@ -58,6 +58,31 @@ def refill(filled: Filled) -> Rendering | None:
     )
 
 
+def shadow(filled: Filled) -> Rendering | None:
+    """A rendering like that of a conversation in its mould but for texts, to go on behind.
+
+    What follows is written alike behind both, since ids of calls are those of the conversation.
+    None where texts matter.
+    """
+    fmt, mould = filled.fmt, filled.mould
+    like, past = mould.of, mould.of.past
+    if past is None or like.opened is not None or (fmt.calls is not None and fmt.calls.id):
+        return None
+    if not past.called:
+        return like
+    if fmt.order.rules:
+        return None  # They look at the ids of messages.
+    messages, texts = like.conversation.messages, filled.shape.texts
+    ids = {place: texts[number] for place, number in mould.call_ids}
+    called = {given: messages[index].tool_calls[call].name for (index, call), given in ids.items()}
+    last = past.last
+    if last is not None and last.calls:
+        calls = [replace(call, id=ids.get((call.message or 0, call.number))) for call in last.calls]
+        last = replace(last, calls=calls)
+    past = past._replace(called=cast("dict[str | None, str]", called), last=last)
+    return replace(like, past=past)
+
+
 def _conversation(filled: Filled, like: Conversation) -> Conversation:
     """The conversation as the ordinary way reads it."""
     options = dict(filled.manner.kept().arguments)
