@@ -124,8 +124,7 @@ def _from_file(path: Path, changed: int, size: int, fast: bool) -> Tokenizer:
             )
         return SentencePieceTokenizer(data, path.name)
     try:
-        text = data.decode()
-        parsed: object = json.loads(text)
+        parsed: object = json.loads(data.decode())
     except ValueError as error:
         raise TokenizerError(f"{path.name} is no JSON: {error}") from None
     keys = cast("dict[str, Any]", parsed)
@@ -136,4 +135,4 @@ def _from_file(path: Path, changed: int, size: int, fast: bool) -> Tokenizer:
             f"{path.name} is no tokenizer: it has neither 'model' (tokenizer.json) nor 'vocab' and "
             "'config' (tekken.json)"
         )
-    return HuggingFaceTokenizer(text, path.name, fast=fast)
+    return HuggingFaceTokenizer(keys, path.name, fast=fast)

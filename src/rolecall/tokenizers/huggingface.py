@@ -36,11 +36,11 @@ _BYTE_PIECE = re.compile("<0x([0-9A-Fa-f]{2})>")
 class HuggingFaceTokenizer(ControlFree):
     """A ``tokenizer.json`` run by a fast engine, and by the ``tokenizers`` package."""
 
-    def __init__(self, source: str, name: str, *, fast: bool = True) -> None:
+    def __init__(self, source: str | dict[str, Any], name: str, *, fast: bool = True) -> None:
         """Read a tokenizer.
 
         Args:
-            source: The JSON text of ``tokenizer.json``.
+            source: The JSON text of ``tokenizer.json``, or what it says.
             name: What to call it in messages.
             fast: Whether the engine is to be the one that is fast over much text.
 
@@ -49,7 +49,7 @@ class HuggingFaceTokenizer(ControlFree):
         """
         self.name = name
         try:
-            self._data: dict[str, Any] = json.loads(source)
+            self._data: dict[str, Any] = json.loads(source) if isinstance(source, str) else source
             added = cast("list[dict[str, Any]]", self._data["added_tokens"])
             self._tokens = {str(token["content"]): token for token in added}
             self._added = {int(token["id"]): str(token["content"]) for token in added}
