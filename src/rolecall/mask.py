@@ -140,10 +140,13 @@ class Choice:
             of_model: bool[m]: messages of a model.
             at: int[n]: the entry of both for each token.
         """
-        taken = np.where(of_model[at], tokens.sampled, BODY[tokens.part])
+        taken = chosen[at]
+        if not (chosen & ~of_model).any() and not self.header:
+            return taken & tokens.sampled
+        said = np.where(of_model[at], tokens.sampled, BODY[tokens.part])
         if self.header:
-            taken |= HEADER[tokens.part]
-        return chosen[at] & taken
+            said |= HEADER[tokens.part]
+        return taken & said
 
 
 def of_model(said: Said) -> Bools:

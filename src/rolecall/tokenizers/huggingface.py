@@ -195,7 +195,8 @@ class HuggingFaceTokenizer(ControlFree):
         if not self._spells_out:
             return range(len(texts))
         # Nearly always all are plain, which is seen at once.
-        if self._is_plain("\n".join(texts)) and not (
+        asked = texts if self._unspelled else [text for text in texts if not text.isascii()]
+        if (not asked or self._is_plain("\n".join(asked))) and not (
             start in self._hides_space and any(text.startswith(" ") for text in texts)
         ):
             return ()
