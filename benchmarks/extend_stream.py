@@ -152,19 +152,12 @@ def tokenizer_of(source: str) -> Tokenizer:
 def extension(
     turns: int, *, fmt: Format, tokenizer: Tokenizer, shape: Shape
 ) -> Callable[[], float]:
-    """What times one `extend` by a reply and what follows it, behind so many turns.
-
-    A rendering and an encoding put off what few ask for, the walk and the account of losses. That
-    is done before: of a conversation that goes on turn by turn it is paid once, for its first
-    prompt.
-    """
+    """What times one `extend` by a reply and what follows it, behind so many turns."""
     history, reply, more = shape.history(turns), shape.reply(), shape.more()
     prompt = fmt.render(history, add_generation_prompt=True, strict=False).encode(tokenizer)
     whole = fmt.render([*history, reply], strict=False).encode(tokenizer)
     last = int(np.flatnonzero(whole.sampled)[-1])
     sampled = whole.ids[len(prompt) : last + 1].tolist()
-    assert prompt.rendering.segments
-    assert prompt.lost is not None
 
     def seconds() -> float:
         begin = time.process_time()

@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import rolecall as rc
+from rolecall.bulk.moulds import manner
 from rolecall.encode import Encoding
 from rolecall.format import Format
 from rolecall.lasting import stays
@@ -94,6 +95,75 @@ def test_what_is_walked_from_the_new_turn_on_is_what_is_walked_as_a_whole(
         if isinstance(rendering, Rendering) and rendering.resume.turn is not None:
             rendering.resume.turn.values.pop("has_tools", None)
     same(made[0], made[1])
+
+
+def retold(message: Any, number: int) -> Any:
+    """A message with other words between the same white space."""
+    text = message["content"]
+    if not isinstance(text, str) or not text.strip():
+        return message
+    left, right = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    return {**message, "content": f"{left}zq{number}x <|im_end|> \u00e9{right}"}
+
+
+@every_format
+@settings(max_examples=max(10, EXAMPLES[PROFILE] // 5))
+@given(data=st.data())
+def test_going_on_behind_a_rendering_that_is_made_later_is_going_on_behind_it(
+    name: str, data: st.DataObject
+) -> None:
+    """Whatever other conversation of the shape it is made of."""
+    fmt = rc.format(name)
+    whole = told_apart(data.draw(conversations(shape_of(name))))
+    begun = data.draw(st.integers(1, len(whole["messages"])))
+    follows = whole["messages"][begun:]
+    arguments: dict[str, Any] = {}
+    if follows and follows[0]["role"] == "assistant" and "name" not in follows[0]:
+        arguments["add_generation_prompt"] = data.draw(st.booleans())
+    alike = [
+        {**whole, "messages": [retold(message, number) for message in whole["messages"][:begun]]}
+        for number in range(3)
+    ]
+    try:
+        later = [encoded(fmt, each, **arguments) for each in alike][-1]
+    except rc.InputError:
+        assume(False)
+        raise
+    walked = fmt.walk(alike[-1], manner({**arguments, "strict": False})).encode(vocabulary())
+    for message in follows:
+        found: list[Encoding] = []
+        said_: list[str] = []
+        for encoding in (later, walked):
+            try:
+                found.append(fmt.extend(encoding, [message], strict=False))
+            except rc.InputError as error:
+                said_.append(str(error))
+        if said_:
+            assert said_[0] == said_[-1]
+            assert len(said_) == 2
+            return
+        later, walked = found
+        for array in ("ids", "message", "part", "sampled", "straddles"):
+            assert getattr(later, array).tolist() == getattr(walked, array).tolist()
+    assert later.lost == walked.lost
+    assert isinstance(walked.rendering, Rendering)
+    same(later.rendering, walked.rendering)
+
+
+@every_format
+def test_going_on_makes_nothing_that_was_put_off(name: str) -> None:
+    fmt = rc.format(name)
+    met = [[retold(USER, number), retold(REPLY, number), USER] for number in range(3)]
+    prompt = [encoded(fmt, messages, add_generation_prompt=True) for messages in met][-1]
+    assert isinstance(prompt.rendering, Rendering)
+    assert prompt.rendering.filled is not None
+    try:
+        extended = fmt.extend(prompt, [REPLY], strict=False)
+    except rc.HistoryChanged:
+        assert fmt.history_changes
+        return
+    assert fmt.history_changes or prompt.rendering.filled is not None
+    assert extended.rendering == fmt.render([*met[-1], REPLY], strict=False)
 
 
 def played(fmt: Format, turns: list[dict[str, Any]]) -> tuple[Encoding, list[int]]:

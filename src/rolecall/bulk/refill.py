@@ -38,7 +38,7 @@ def refill(filled: Filled) -> Rendering | None:
 
     fmt, like = filled.fmt, filled.mould.of
     past = like.past
-    if past is None or like.opened is not None or (fmt.calls is not None and fmt.calls.id):
+    if past is None or like.opened is not None or past.calls:
         return None
     if _has_words(fmt, filled.shape.texts) or not _changes_alike(filled, like):
         return None
@@ -66,7 +66,7 @@ def shadow(filled: Filled) -> Rendering | None:
     """
     fmt, mould = filled.fmt, filled.mould
     like, past = mould.of, mould.of.past
-    if past is None or like.opened is not None or (fmt.calls is not None and fmt.calls.id):
+    if past is None or like.opened is not None or past.calls:
         return None
     if not past.called:
         return like
