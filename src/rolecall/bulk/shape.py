@@ -104,10 +104,10 @@ def _messages(fmt: Format, messages: list[Any], texts: list[str]) -> list[Any]:
     """The shape of each message; its texts are added to `texts`."""
     shapes: list[Any] = []
     ids: dict[str, int] = {}
-    for given in messages:
-        if type(given) is not dict:
+    for message in messages:
+        kind = type(message)
+        if kind is not dict:
             raise Odd
-        message = cast("dict[str, Any]", given)
         if len(message) != 2 or "content" not in message:
             shapes.append(_message(fmt, message, texts, ids))
             continue
