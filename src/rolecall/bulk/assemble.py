@@ -95,12 +95,18 @@ def assemble(
     widths = tokenizer.widths[ids]
     ends = widths.cumsum(dtype=np.int64)
     segment_ends = lengths.cumsum()
-    run_ends = segment_ends[layout.sizes.cumsum() - 1]
+    lasts = layout.sizes.cumsum() - 1
+    run_ends = segment_ends[lasts]
     odd_runs = _odd(widths, ends, reached, run_ends)
     if len(odd_runs):
         ends = _aligned(ends, reached, run_ends)
     # How many tokens have ended where each segment ends.
     ended = ends.searchsorted(segment_ends, side="right")
+    bounds = reached.repeat(layout.sizes)
+    if len(odd_runs):
+        # What the tokens of an odd run spell is nothing to the runs beside it.
+        ended = np.minimum(ended, bounds)
+        ended[lasts] = reached
 
     in_runs = layout.in_runs
     counts = layout.counts.copy()
@@ -112,8 +118,7 @@ def assemble(
     sampled = layout.sampled.repeat(counts)
     straddles = np.zeros(len(every), np.bool_)
     reaching = (_from_zero(ends)[ended] != segment_ends).nonzero()[0]
-    if len(odd_runs):
-        reaching = reaching[ended[reaching] < len(ids)]
+    reaching = reaching[ended[reaching] < bounds[reaching]]
     if len(reaching):
         places = plain.nonzero()[0][ended[reaching]]
         straddles[places] = True
@@ -178,7 +183,9 @@ def _aligned(ends: Ints, reached: Ints, run_ends: Ints) -> Ints:
     begun = _from_zero(run_ends[:-1])
     moved = begun - _from_zero(spelled[:-1])
     counts = _steps(reached)
-    return np.clip(ends + moved.repeat(counts), begun.repeat(counts), run_ends.repeat(counts))
+    found = np.clip(ends + moved.repeat(counts), begun.repeat(counts), run_ends.repeat(counts))
+    # A width may be negative.
+    return np.maximum.accumulate(found)
 
 
 class _Encoded(NamedTuple):
