@@ -105,8 +105,7 @@ def _messages(fmt: Format, messages: list[Any], texts: list[str]) -> list[Any]:
     shapes: list[Any] = []
     ids: dict[str, int] = {}
     for message in messages:
-        kind: Any = type(message)
-        if kind is not dict:
+        if message.__class__ is not dict:
             raise Odd
         if len(message) != 2 or "content" not in message:
             shapes.append(_message(fmt, message, texts, ids))
