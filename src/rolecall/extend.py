@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from rolecall.bulk.refill import shadow
 from rolecall.conversation import Conversation, Message
 from rolecall.encode import (
     PART_CODE,
@@ -91,7 +92,7 @@ def extend(
     real, tokenizer = _checked(fmt, encoding)
     fmt = real.format  # Of an encoding that was pickled it is a copy.
     # The texts that were written before are not looked at, so they need not be there.
-    old = real if rerender else real.shadow
+    old = real if rerender else _shadow(real)
     given = old.conversation
     if isinstance(messages, (Mapping, Conversation)):
         raise InputError(
@@ -148,6 +149,14 @@ class Extension:
     ending: Mapping[str, Any]
     """How it ends: arguments of `render`."""
 
+    def rendering(self) -> Rendering:
+        """The rendering, of which nothing is made before it is asked for."""
+        rendering = object.__new__(Rendering)
+        like = self.shadow
+        known = {"format": like.format, "authors": like.authors, "_extension": self}
+        rendering.__dict__.update(known)
+        return rendering
+
     def rendered(self) -> Rendering:
         """All of it."""
         conversation = self.old.conversation
@@ -159,6 +168,14 @@ class Extension:
         return replace(found, segments=(*found.segments, *self.extra))
 
 
+def _shadow(rendering: Rendering) -> Rendering:
+    """A rendering that the same would be written behind; its texts may be others."""
+    filled, extension = rendering.filled, rendering.__dict__.get("_extension")
+    if filled is not None:
+        return shadow(filled) or rendering
+    return rendering if extension is None else extension.shadow
+
+
 def _extended(encoding: Encoding, made: Tokens, new: Rendering | Extension) -> Encoding:
     """An encoding with more tokens behind it."""
     return encoding.extended(
@@ -168,7 +185,7 @@ def _extended(encoding: Encoding, made: Tokens, new: Rendering | Extension) -> E
         part=made.part,
         sampled=made.sampled,
         straddles=made.straddles,
-        rendering=new if isinstance(new, Rendering) else Rendering.behind(new),
+        rendering=new if isinstance(new, Rendering) else new.rendering(),
         tokenizer=encoding.tokenizer,
     )
 

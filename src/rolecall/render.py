@@ -23,7 +23,6 @@ from rolecall.wire import check_text
 if TYPE_CHECKING:
     from rolecall.bulk.filled import Filled
     from rolecall.encode import Encoding
-    from rolecall.extend import Extension
     from rolecall.format import Format
 
 
@@ -90,25 +89,6 @@ class Rendering:
         rendering.__dict__.update(known)
         return rendering
 
-    @classmethod
-    def behind(cls, extension: Extension) -> Rendering:
-        """The rendering of what goes on behind another one, made when it is asked for."""
-        rendering = object.__new__(cls)
-        like = extension.shadow
-        known = {"format": like.format, "authors": like.authors, "_extension": extension}
-        rendering.__dict__.update(known)
-        return rendering
-
-    @property
-    def shadow(self) -> Rendering:
-        """A rendering that the same would be written behind; its texts may be others."""
-        from rolecall.bulk.refill import shadow
-
-        filled, extension = self.filled, self.__dict__.get("_extension")
-        if filled is not None:
-            return shadow(filled) or self
-        return self if extension is None else extension.shadow
-
     @property
     def filled(self) -> Filled | None:
         """The conversation in its mould, where nothing more was asked for yet."""
@@ -117,6 +97,7 @@ class Rendering:
     def __getattr__(self, name: str) -> Any:
         """What was left for later; only then is an attribute missing."""
         known = self.__dict__
+        # The other kind is `rolecall.extend.Extension`.
         waiting = known.get("_filled") or known.get("_extension")
         if waiting is not None and name in _FIELDS:
             known.update(waiting.rendered().__dict__)
