@@ -25,6 +25,7 @@ from rolecall.tokenizers import (
     tokenizer,
 )
 from rolecall.tokenizers.fast import Flat, join
+from rolecall.tokenizers.source import dumps, loads
 from tests.support import hard_texts
 from tests.support.assets import TOKENIZERS, tokenizer_file
 from tests.support.vocabulary import vocabulary
@@ -350,3 +351,21 @@ def test_an_engine_that_remembers_all_words_is_loaded_anew(monkeypatch: pytest.M
     assert engine._backend is before
     assert of(engine.encode(["12345", "6"], parallel=False)) == ids
     assert engine._backend is not before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"added_tokens": [], "model": {"vocab": {"a": 0}}}',
+        '{"model": {"vocab": {}}, "added_tokens": []}',
+        '{"decoder": {"model": 1}, "model": {"vocab": {"\\u00e9": 1}}}\n',
+        '{"a": "\\"model\\": {", "model": {"x": [1, 2]} }',
+        '{"model": null}',
+        "[1]",
+    ],
+)
+def test_a_model_is_written_as_it_was_read(text: str) -> None:
+    found = loads(text)
+    assert found == json.loads(text)
+    if isinstance(found, dict):
+        assert json.loads(dumps({**found, "added_tokens": [1]})) == {**found, "added_tokens": [1]}  # pyright: ignore

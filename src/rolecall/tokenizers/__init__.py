@@ -6,7 +6,6 @@ structure, and tells for each token where its characters end.
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +17,7 @@ from rolecall.tokenizers.fast import Flat
 from rolecall.tokenizers.gguf import read_tokenizer
 from rolecall.tokenizers.huggingface import HuggingFaceTokenizer
 from rolecall.tokenizers.sentencepiece import SentencePieceTokenizer
+from rolecall.tokenizers.source import loads
 from rolecall.tokenizers.tekken import TekkenTokenizer
 
 __all__ = [
@@ -124,7 +124,7 @@ def _from_file(path: Path, changed: int, size: int, fast: bool) -> Tokenizer:
             )
         return SentencePieceTokenizer(data, path.name)
     try:
-        parsed: object = json.loads(data.decode())
+        parsed: object = loads(data.decode())
     except ValueError as error:
         raise TokenizerError(f"{path.name} is no JSON: {error}") from None
     keys = cast("dict[str, Any]", parsed)

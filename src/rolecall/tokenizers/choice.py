@@ -7,11 +7,11 @@ tokenizer is loaded.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rolecall.tokenizers.fast import Engine, Fastokens, Gigatoken
+from rolecall.tokenizers.source import dumps
 
 MARK = "\u2581"
 """What SentencePiece and what follows it write for a space."""
@@ -87,7 +87,7 @@ def load(
 
     def maker(engine: Callable[[Callable[[], str]], Engine]) -> Callable[[], Engine]:
         def make() -> Engine:
-            made = engine(lambda: json.dumps(data(), ensure_ascii=False))
+            made = engine(lambda: dumps(data()))
             if not known and not agrees(made, reference()):
                 raise ValueError("its ids are not those of the reference")
             return made

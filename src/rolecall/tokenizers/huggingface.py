@@ -22,6 +22,7 @@ from rolecall.tokenizers.base import (
 )
 from rolecall.tokenizers.choice import BYTE_ALPHABET, MARK, load, steps
 from rolecall.tokenizers.fast import Engine, Flat, encode_with, join
+from rolecall.tokenizers.source import dumps, loads
 from rolecall.tokenizers.unicode import is_normalized
 
 UNICODE_FORMS = frozenset(("NFC", "NFD", "NFKC", "NFKD"))
@@ -49,7 +50,7 @@ class HuggingFaceTokenizer(ControlFree):
         """
         self.name = name
         try:
-            self._data: dict[str, Any] = json.loads(source) if isinstance(source, str) else source
+            self._data: dict[str, Any] = loads(source) if isinstance(source, str) else source
             added = cast("list[dict[str, Any]]", self._data["added_tokens"])
             self._tokens = {str(token["content"]): token for token in added}
             self._added = {int(token["id"]): str(token["content"]) for token in added}
@@ -550,7 +551,7 @@ class HuggingFaceTokenizer(ControlFree):
 def _engine(data: dict[str, Any]) -> Any:
     from tokenizers import Tokenizer as Engine
 
-    return Engine.from_str(json.dumps(data, ensure_ascii=False))
+    return Engine.from_str(dumps(data))
 
 
 def _stub(data: dict[str, Any]) -> Any:

@@ -1,0 +1,50 @@
+"""The JSON of a ``tokenizer.json``, whose model is megabytes that are read once and not written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_MODEL = re.compile(r'"model"\s*:\s*')
+
+
+class Model(dict[str, Any]):
+    """The model of a ``tokenizer.json``, with the text that it was read from."""
+
+    def __init__(self, data: dict[str, Any], text: str) -> None:
+        """Keep the text beside what it says."""
+        super().__init__(data)
+        self.text = text
+
+
+def loads(text: str) -> Any:
+    """Read JSON; where its last key is a model, as tokenizers write it, that is a `Model`.
+
+    Raises:
+        ValueError: If it is no JSON.
+    """
+    found = _MODEL.search(text)
+    if found is None:
+        return json.loads(text)
+    try:
+        model, end = json.JSONDecoder().raw_decode(text, found.end())
+        # It parses only if the key found is one of the outermost object.
+        data = json.loads(text[: found.start()] + '"model": null}')
+    except ValueError:
+        return json.loads(text)
+    if text[end:].strip() != "}" or not isinstance(model, dict):
+        return json.loads(text)
+    data["model"] = Model(model, text[found.end() : end])  # pyright: ignore[reportUnknownArgumentType]
+    return data
+
+
+def dumps(data: Mapping[str, Any]) -> str:
+    """Write JSON; of a `Model` the text is written that it was read from."""
+    model = data.get("model")
+    if not isinstance(model, Model):
+        return json.dumps(data, ensure_ascii=False)
+    rest = {key: value for key, value in data.items() if key != "model"}
+    # The model stands first: there need be nothing else.
+    return f'{{"model": {model.text}, {json.dumps(rest, ensure_ascii=False)[1:]}'
