@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.results import Results, read_results
 from benchmarks.row import Row
 from benchmarks.targets import Case, Outcome, by_case, outcomes
-from tools.library import table
+from tools.library import cell, table
 
 PAGE = Path(__file__).parents[1] / "docs/speed.md"
 
@@ -160,7 +160,7 @@ def others(results: Results) -> str:
             "-" if row.ratio is None else figure(row.ratio),
         ]
         for row in results.rows
-        if row.what != "throughput"
+        if row.what not in {"throughput", "profile"}
     ]
     return table(["what", "of", "call", "median", "figure"], lines)
 
@@ -174,9 +174,24 @@ def _time(row: Row) -> str:
     return f"{row.median * 1e9:.0f} ns"
 
 
+def profile(results: Results) -> str:
+    """What the time of `encode_batch` went to."""
+    known = [row for row in results.rows if row.what == "profile"]
+    kinds = list(dict.fromkeys(kind for row in known for kind in row.facts["shares"]))
+    lines = [
+        [
+            f"{row.tokenizer}, {row.shape}, {row.words} words",
+            *(f"{100 * row.facts['shares'].get(kind, 0):.0f} %" for kind in kinds),
+        ]
+        for row in known
+    ]
+    return table(["of", *kinds], lines)
+
+
 def missing(results: Results) -> str:
     """What was not measured, and why."""
-    return "\n".join(f"- {line}" for line in results.missing) or "Nothing."
+    lines = [cell(line) for line in results.missing]
+    return "\n".join(f"- {line[:300]}{'…' * (len(line) > 300)}" for line in lines) or "Nothing."
 
 
 PARTS: dict[str, Callable[[Results], str]] = {
@@ -188,6 +203,7 @@ PARTS: dict[str, Callable[[Results], str]] = {
     "returns": returns,
     "others": others,
     "missing": missing,
+    "profile": profile,
 }
 
 

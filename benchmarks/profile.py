@@ -13,8 +13,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import NamedTuple
 
 import rolecall as rc
 from benchmarks.contender import Conversation
@@ -22,6 +24,7 @@ from benchmarks.limit import limit
 from benchmarks.loads import Load, message_count
 from benchmarks.models import MODELS
 from benchmarks.ours import touched
+from benchmarks.row import Row
 
 PACKAGE = Path(rc.__file__).parent
 
@@ -35,6 +38,8 @@ KINDS: Sequence[tuple[str, tuple[str, ...]]] = (
 """By the file of the innermost function of ours; the rest is the ordinary walk."""
 
 REST = "the ordinary way"
+
+TOKENIZER = "qwen3"
 
 Where = tuple[str, str]
 
@@ -102,8 +107,19 @@ def shares(seconds: Counter[Where]) -> dict[str, float]:
     return {kind: spent / whole for kind, spent in found.most_common()}
 
 
-def watched(run: Callable[[Sequence[Conversation]], object], load: Load, name: str) -> None:
-    """Profile one load and print it."""
+class Profile(NamedTuple):
+    """What the time under one load went to."""
+
+    seconds: Counter[Where]
+    each: float
+    """Seconds a message."""
+    engine: str
+    bare: float
+    """Seconds a message that the engine alone takes for the bare texts."""
+
+
+def watched(run: Callable[[Sequence[Conversation]], object], load: Load, name: str) -> Profile:
+    """Profile one load."""
     model = MODELS[name]
     rounds = [[model.suited(one) for one in load.conversations(number)] for number in range(4)]
     (engine, *_), _ = limit(model, 1)
@@ -121,40 +137,65 @@ def watched(run: Callable[[Sequence[Conversation]], object], load: Load, name: s
         engine.run(texts)
         bare += time.perf_counter() - begin
     messages = sum(message_count(one) for one in rounds[1:])
-    print(
-        f"\n{name}, {load.shape}, {load.words} words: {1e6 * spent / messages:.1f} µs a message, "
-        f"{engine.key} alone {1e6 * bare / messages:.1f}"
-    )
-    print(", ".join(f"{kind} {share:.0%}" for kind, share in shares(watch.seconds).items()))
-    whole = sum(watch.seconds.values())
-    for (file, function), taken in watch.seconds.most_common(12):
-        print(f"  {taken / whole:6.1%}  {file or 'outside of us'} {function}")
+    return Profile(watch.seconds, spent / messages, engine.key, bare / messages)
+
+
+def encoding(name: str, *, one: bool = False) -> Callable[[Sequence[Conversation]], object]:
+    """What is profiled: a model's conversations in one batch, or one by one."""
+    model = MODELS[name]
+    fmt, tokenizer = rc.format(model.format), rc.tokenizer(model.file)
+
+    def batch(given: Sequence[Conversation]) -> object:
+        return touched(fmt.encode_batch(given, tokenizer))
+
+    def each(given: Sequence[Conversation]) -> object:
+        return [touched(fmt.render(**one).encode(tokenizer)) for one in given]
+
+    return each if one else batch
+
+
+def rows(rounds: int) -> list[Row]:
+    """The shares of every shape and length, for one tokenizer."""
+    run = encoding(TOKENIZER)
+    made: list[Row] = []
+    for shape, words in product(("short", "long", "agent"), (15, 60)):
+        found = watched(run, Load(shape, words), TOKENIZER)
+        made.append(
+            Row(
+                what="profile",
+                contender="fmt.encode_batch(conversations, t)",
+                median=found.each,
+                rounds=3,
+                tokenizer=TOKENIZER,
+                shape=shape,
+                words=words,
+                facts={"shares": {k: round(v, 3) for k, v in shares(found.seconds).items()}},
+            )
+        )
+    return made
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     add = parser.add_argument
-    add("--tokenizer", default="qwen3", help="some of " + ",".join(MODELS))
+    add("--tokenizer", default=TOKENIZER, help="some of " + ",".join(MODELS))
     add("--shape", default="short,long,agent")
     add("--words", default="15,60")
     add("--one", action="store_true", help="profile `render(m).encode(t)`, call by call")
     asked = parser.parse_args()
     for name in asked.tokenizer.split(","):
-        model = MODELS[name]
-        fmt, tokenizer = rc.format(model.format), rc.tokenizer(model.file)
-
-        def run(
-            given: Sequence[Conversation], fmt: rc.Format = fmt, tokenizer: object = tokenizer
-        ) -> None:
-            if asked.one:
-                for one in given:
-                    touched(fmt.render(**one).encode(tokenizer))
-            else:
-                touched(fmt.encode_batch(given, tokenizer))
-
-        for shape in asked.shape.split(","):
-            for words in map(int, asked.words.split(",")):
-                watched(run, Load(shape, words), name)
+        run = encoding(name, one=asked.one)
+        for shape, words in product(asked.shape.split(","), map(int, asked.words.split(","))):
+            found = watched(run, Load(shape, words), name)
+            print(
+                f"\n{name}, {shape}, {words} words: {1e6 * found.each:.1f} µs a message, "
+                f"{found.engine} alone {1e6 * found.bare:.1f}"
+            )
+            parts = shares(found.seconds).items()
+            print(", ".join(f"{kind} {share:.0%}" for kind, share in parts))
+            whole = sum(found.seconds.values())
+            for (file, function), taken in found.seconds.most_common(12):
+                print(f"  {taken / whole:6.1%}  {file or 'outside of us'} {function}")
     return 0
 
 

@@ -41,7 +41,7 @@ BOTH_BYTES = 2_000_000
 
 BOTH_LOADS = (("short", 15), ("short", 60), ("long", 60), ("agent", 60))
 
-MODULES = ("extend_stream", "templates", "start", "memory")
+MODULES = ("extend_stream", "templates", "start", "memory", "profile")
 """Those that measure something else, each with a function ``rows(rounds)``."""
 
 
