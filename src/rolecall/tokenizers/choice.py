@@ -85,14 +85,14 @@ def load(
     engines, reason = _suited(given)
     known = _is_known_split(given) if engines else True
 
-    def maker(engine: Callable[[Callable[[], str]], Engine]) -> Callable[[], Engine]:
+    def maker(engine: type[Fastokens | Gigatoken]) -> Callable[[], Engine]:
         def make() -> Engine:
-            made = engine(lambda: dumps(data()))
+            made = engine.from_json(lambda: dumps(data()))
             if not known and not agrees(made, reference()):
                 raise ValueError("its ids are not those of the reference")
             return made
 
-        make.__name__ = engine.__name__.lower()  # pyright: ignore
+        make.__name__ = engine.name
         return make
 
     made, note = attempt([*map(maker, engines)])
@@ -118,7 +118,7 @@ def attempt(makers: Sequence[Callable[[], Engine]]) -> tuple[Engine | None, str]
 
 def _suited(
     data: Mapping[str, Any],
-) -> tuple[Sequence[Callable[[Callable[[], str]], Engine]], str]:
+) -> tuple[Sequence[type[Fastokens | Gigatoken]], str]:
     """The engines to try, in this order, or why none is."""
     model = data["model"]
     if model.get("type", "BPE") != "BPE" or not isinstance(model["vocab"], dict):
@@ -146,7 +146,7 @@ def _suited(
 
 def _suited_fallback(
     data: Mapping[str, Any], before: Sequence[Mapping[str, Any]]
-) -> tuple[Sequence[Callable[[Callable[[], str]], Engine]], str]:
+) -> tuple[Sequence[type[Fastokens | Gigatoken]], str]:
     """The same for a vocabulary of characters that has bytes for those it does not know."""
     pieces = data["model"]["vocab"]
     for step in steps(data.get("normalizer")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -77,73 +78,98 @@ def join(parts: Sequence[npt.NDArray[Any] | Sequence[int]]) -> Flat:
     return Flat(np.concatenate(parts, dtype=np.int32, casting="unsafe"), offsets)
 
 
-class Fastokens:
+class _Renewed:
+    """An engine that is made anew after so much text, since it keeps the words that it has seen."""
+
+    REMEMBERED: int
+    """Characters after which it is made anew."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        """Make the engine.
+
+        Args:
+            make: Makes it.
+        """
+        self._make = make
+        self._engine: Any = make()
+        self._seen = 0
+
+    def _renewed(self, texts: Sequence[str]) -> Any:
+        """The engine to encode these texts with."""
+        self._seen += sum(map(len, texts))
+        if self._seen > self.REMEMBERED:
+            self._engine, self._seen = self._make(), 0
+        return self._engine
+
+
+class Fastokens(_Renewed):
     """The package ``fastokens``."""
 
     name = "fastokens"
+    REMEMBERED = 250_000_000
 
-    def __init__(self, source: Callable[[], str]) -> None:
+    @classmethod
+    def from_json(cls, source: Callable[[], str]) -> Fastokens:
         """Load the ``tokenizer.json`` that `source` writes."""
         from fastokens import Tokenizer  # pyright: ignore
 
-        self._encode: Any = Tokenizer.from_json_str(source()).encode_batch_flat  # pyright: ignore
+        return cls(lambda: Tokenizer.from_json_str(source()))  # pyright: ignore
 
     @classmethod
-    def from_tiktoken(cls, file: Path, pattern: str) -> Fastokens:
-        """Load ranks, one to a line, and the pattern that text is split with."""
+    def from_tiktoken(cls, write: Callable[[Path], object], pattern: str) -> Fastokens:
+        """Load ranks.
+
+        Args:
+            write: Writes them into a file, one to a line.
+            pattern: What text is split with.
+        """
         from fastokens import Tokenizer  # pyright: ignore
 
-        made = cls.__new__(cls)
-        engine: Any = Tokenizer.from_tiktoken(str(file), pattern=pattern, special_tokens={})  # pyright: ignore
-        made._encode = engine.encode_batch_flat
-        return made
+        def make() -> Any:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder, "vocabulary.tiktoken")
+                write(file)
+                return Tokenizer.from_tiktoken(str(file), pattern=pattern, special_tokens={})  # pyright: ignore
+
+        return cls(make)
 
     def encode(self, texts: Sequence[str], *, parallel: bool) -> Flat:
         """Encode texts."""
+        encode = self._renewed(texts).encode_batch_flat
         if len(texts) == 1 or use_threads(texts, parallel=parallel):
-            ids, offsets = self._encode(list(texts), False, True)
+            ids, offsets = encode(list(texts), False, True)
             return Flat(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
         # A single text is encoded by the thread that asks.
-        encode = self._encode
         parts: list[bytes] = [encode([text], False, True)[0] for text in texts]
         ends = np.cumsum([0, *map(len, parts)], dtype=np.int64) // 4
         return Flat(np.frombuffer(b"".join(parts), np.int32), ends)
 
 
-class Gigatoken:
+class Gigatoken(_Renewed):
     """The package ``gigatoken``."""
 
     name = "gigatoken"
-
     REMEMBERED = 100_000_000
-    """Characters after which the engine is loaded anew: it keeps every word it has seen."""
 
-    def __init__(self, source: Callable[[], str]) -> None:
+    @classmethod
+    def from_json(cls, source: Callable[[], str]) -> Gigatoken:
         """Load the ``tokenizer.json`` that `source` writes."""
-        self._source = source
-        self._load()
-
-    def _load(self) -> None:
         from gigatoken import Tokenizer  # pyright: ignore
 
-        self._backend: Any = Tokenizer.from_json(self._source()).backend
-        self._encode: Any = self._backend.encode
-        self._seen = 0
+        return cls(lambda: Tokenizer.from_json(source()).backend)
 
     def encode(self, texts: Sequence[str], *, parallel: bool) -> Flat:
         """Encode texts."""
+        backend = self._renewed(texts)
         if use_threads(texts, parallel=parallel):
             # An array of the package `awkward`, which takes a third of a second to load.
-            layout = self._backend.encode_batch(list(texts), parallel=True).layout
+            layout = backend.encode_batch(list(texts), parallel=True).layout
             ids = np.asarray(layout.content.data).view(np.int32)
             return Flat(ids, np.asarray(layout.offsets.data).astype(np.int64))
-        self._seen += sum(map(len, texts))
-        if self._seen > self.REMEMBERED:
-            self._load()
         if len(texts) == 1:
-            ids = self._encode(texts[0]).view(np.int32)
+            ids = backend.encode(texts[0]).view(np.int32)
             return Flat(ids, np.array((0, len(ids)), np.int64))
-        return join([*map(self._encode, texts)])
+        return join([*map(backend.encode, texts)])
 
 
 def encode_with(

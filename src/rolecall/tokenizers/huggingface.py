@@ -22,7 +22,7 @@ from rolecall.tokenizers.base import (
 )
 from rolecall.tokenizers.choice import BYTE_ALPHABET, MARK, load, steps
 from rolecall.tokenizers.fast import Engine, Flat, encode_with, join
-from rolecall.tokenizers.source import dumps, loads
+from rolecall.tokenizers.source import Model, dumps, loads
 from rolecall.tokenizers.unicode import is_normalized
 
 UNICODE_FORMS = frozenset(("NFC", "NFD", "NFKC", "NFKD"))
@@ -321,7 +321,9 @@ class HuggingFaceTokenizer(ControlFree):
             # The engine numbers added tokens that are no pieces by itself, one after the other,
             # and here some before them were left out.
             numbers = {token: int(self._tokens[token]["id"]) for token in kept}
-            data["model"] = {**data["model"], "vocab": {**self._ids, **numbers}}
+            model = data["model"]
+            whole = model.whole() if isinstance(model, Model) else model
+            data["model"] = {**whole, "vocab": {**self._ids, **numbers}}
         return data
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -11,12 +11,19 @@ _MODEL = re.compile(r'"model"\s*:\s*')
 
 
 class Model(dict[str, Any]):
-    """The model of a ``tokenizer.json``, with the text that it was read from."""
+    """The model of a ``tokenizer.json`` without its merges, with the text that it was read from.
+
+    Only the engines ask for the merges; as objects they would take some 100 MB.
+    """
 
     def __init__(self, data: dict[str, Any], text: str) -> None:
         """Keep the text beside what it says."""
-        super().__init__(data)
+        super().__init__({key: value for key, value in data.items() if key != "merges"})
         self.text = text
+
+    def whole(self) -> dict[str, Any]:
+        """All that the text says."""
+        return json.loads(self.text)
 
 
 def loads(text: str) -> Any:

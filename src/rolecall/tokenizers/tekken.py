@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,10 +72,10 @@ class TekkenTokenizer(ControlFree):
         lines = [
             f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(self._bytes)
         ]
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "vocabulary.tiktoken")
-            file.write_text("".join(lines), encoding="ascii")
-            return Fastokens.from_tiktoken(file, self._pattern)
+        text = "".join(lines)
+        return Fastokens.from_tiktoken(
+            lambda file: file.write_text(text, encoding="ascii"), self._pattern
+        )
 
     @cached_property
     def _reference(self) -> Any:
