@@ -77,13 +77,13 @@ class Model:
             return mistral_template(self.template.removeprefix("mistral-common: "))
         return chat_template(self.template)
 
-    def marked_jinja(self) -> tuple[str, str]:
-        """The template that gives transformers a mask, and whose it is."""
+    def marked_jinja(self) -> str:
+        """The template that gives transformers a mask."""
         if self.training is not None:
-            return chat_template(self.training), "TRL's training template"
+            return chat_template(self.training)
         import rolecall as rc
 
-        return rc.format(self.format).to_jinja(generation_markers=True), "our exported template"
+        return rc.format(self.format).to_jinja(generation_markers=True)
 
     def special_tokens(self) -> dict[str, str]:
         """The ``bos_token`` and ``eos_token`` that the template is given."""

@@ -109,7 +109,7 @@ def ours(model: Model, folder: Path) -> list[Contender]:
 
     return [
         _batches("encode_batch", batch, encode_batch),
-        _batches("encode_batch_few", batch, encode_batch, slow=True),
+        _batches("encode_batch_few", f"{batch}, of few", encode_batch, slow=True),
         _batches("encode_iter", "fmt.encode_iter(conversations, t)", encode_iter),
         _one_by_one(model, folder, "encode", "fmt.render(m).encode(t)", fmt),
     ]

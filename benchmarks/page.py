@@ -25,11 +25,12 @@ WORDS = 60
 
 def figure(number: float) -> str:
     """Three digits, no more."""
-    if number >= 1000:
+    size = abs(number)
+    if size >= 1000:
         return f"{round(number, -1):,.0f}"
-    if number >= 100:
+    if size >= 100:
         return f"{number:.0f}"
-    return f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+    return f"{number:.1f}" if size >= 10 else f"{number:.2f}"
 
 
 # --- The tables -----------------------------------------------------------------------------------
@@ -74,17 +75,16 @@ def held(results: Results) -> str:
 
 def by_tokenizer(results: Results) -> str:
     """Each target that is of conversations, its worst case under each tokenizer."""
-    cases = {case.tokenizer for case in by_case(results.rows) if case.words}
-    names = [name for name in dict.fromkeys(row.tokenizer for row in results.rows) if name in cases]
+    rows = [row for row in results.rows if row.what == "throughput"]
+    names = list(dict.fromkeys(row.tokenizer for row in rows))
     parts = {
         name: {
-            one.target.key: one
-            for one in outcomes(row for row in results.rows if row.tokenizer == name)
+            one.target.key: one for one in outcomes(row for row in rows if row.tokenizer == name)
         }
         for name in names
     }
     lines: list[list[str]] = []
-    for one in outcomes(row for row in results.rows if row.what == "throughput"):
+    for one in outcomes(rows):
         target = one.target
         sign = "≥" if target.at_least else "≤"
         cells = [
@@ -169,7 +169,7 @@ def _time(row: Row) -> str:
     if row.unit != "s":
         return f"{figure(row.median)} {row.unit}"
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
-        if row.median * factor >= 1:
+        if abs(row.median) * factor >= 1:
             return f"{figure(row.median * factor)} {unit}"
     return f"{row.median * 1e9:.0f} ns"
 

@@ -45,7 +45,7 @@ def transformers(model: Model) -> list[Contender]:
     """`apply_chat_template` to ids and with its mask, one by one and on lists."""
     if model.template is None:
         return []
-    marked, whose = model.marked_jinja()
+    marked = model.marked_jinja()
     apply = fast_tokenizer(model).apply_chat_template
 
     def each(**arguments: Any) -> Callable[[Any], Any]:
@@ -66,7 +66,10 @@ def transformers(model: Model) -> list[Contender]:
 
     mask: dict[str, Any] = {"chat_template": marked, "return_assistant_tokens_mask": True}
     returns = "a list of ids; a control token spelled in content becomes one"
-    masked = f"lists of ids and of the assistant's mask (by {whose}); content as above"
+    masked = (
+        "lists of ids and of the assistant's mask, by TRL's training template or our export; "
+        "content as above"
+    )
     return [
         Contender(
             key="transformers",
@@ -205,7 +208,7 @@ def trl(model: Model) -> list[Contender]:
     if model.training is None:
         return []
     data_utils = _wheel(TRL, "trl.data_utils")
-    marked, _ = model.marked_jinja()
+    marked = model.marked_jinja()
     tokenizer = fast_tokenizer(model)
 
     def run(given: tuple[list[Any], list[Any]]) -> Any:

@@ -403,8 +403,8 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_figures_have_three_digits() -> None:
-    shown = [page.figure(one) for one in (0.123456, 1.234, 12.34, 123.4, 12_345.0)]
-    assert shown == ["0.12", "1.23", "12.3", "123", "12,340"]
+    shown = [page.figure(one) for one in (0.123456, 1.234, 12.34, -123.4, 12_345.0)]
+    assert shown == ["0.12", "1.23", "12.3", "-123", "12,340"]
 
 
 # --- The profile ----------------------------------------------------------------------------------
