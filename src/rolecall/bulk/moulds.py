@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from rolecall.tokenizers import Tokenizer
 
 MOST_SEGMENTS = 100_000
-"""Segments of the moulds that are kept of one format, some 20 MB; then all are made anew."""
+"""Segments of the moulds that are kept of one format, some 40 MB; then all are made anew."""
+
+CHARACTERS_OF_A_SEGMENT = 200
+"""So many characters of text count as a segment more."""
 
 
 class Met(Enum):
@@ -67,7 +70,9 @@ class Moulds:
     def add(self, rendering: Rendering, shape: Shape) -> Mould | None:
         """Make and keep the mould of a conversation that was rendered."""
         found = mould(rendering, shape)
-        size = len(rendering.segments)
+        # A mould keeps the rendering that it was taken from.
+        characters = sum(len(segment.text) for segment in rendering.segments)
+        size = len(rendering.segments) + characters // CHARACTERS_OF_A_SEGMENT
         if self._segments + size > MOST_SEGMENTS:
             self._known.clear()
             self._segments = 0
