@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from rolecall.errors import TokenizerError
 from rolecall.lost import Lost
+from rolecall.runs import Run, RunStart, runs_of
 from rolecall.segment import PARTS, Rendered, Segment, Writer
-from rolecall.tokenizers import RunStart, Span, Tokenizer
+from rolecall.tokenizers import Span, Tokenizer
 
 if TYPE_CHECKING:
     from rolecall.conversation import Author, Message
@@ -190,15 +191,6 @@ class _Said(NamedTuple):
     weights: tuple[float | None, ...]
 
 
-class Run(NamedTuple):
-    """Plain text that is encoded whole."""
-
-    segments: range
-    """The segments that it is made of."""
-    start: RunStart
-    """What stands before it."""
-
-
 def encode(rendering: Rendered, tokenizer: Tokenizer, *, missing: int | None = None) -> Encoding:
     """Encode a rendering.
 
@@ -299,43 +291,6 @@ def missing_control(segments: tuple[Segment, ...], tokenizer: Tokenizer) -> list
     """The control tokens of a rendering that a vocabulary lacks, each once."""
     tokens = dict.fromkeys(segment.text for segment in segments if segment.control)
     return [token for token in tokens if tokenizer.control_id(token) is None]
-
-
-def runs_of(
-    segments: tuple[Segment, ...],
-    opened: int | None,
-    before: Segment | None,
-    *,
-    dummy_prefix: bool,
-) -> list[int | Run]:
-    """Control segments by index, and runs of plain ones, cut where sampling starts.
-
-    What a message left open says was sampled once, behind the generation prompt.
-    """
-    items: list[int | Run] = []
-    start = RunStart.CONTINUED
-    begin: int | None = None
-    was_sampled = False
-    for index, (_, control, _, _, sampled) in enumerate(segments):
-        if control:
-            if begin is not None:
-                items.append(Run(range(begin, index), start))
-                begin = None
-            items.append(index)
-        elif begin is None:
-            first = not items
-            if dummy_prefix or (first and before is not None and not before.control):
-                start = RunStart.CONTINUED
-            else:
-                start = RunStart.DOCUMENT if first and before is None else RunStart.SECTION
-            begin = index
-        elif (sampled and not was_sampled) or index == opened:
-            items.append(Run(range(begin, index), start))
-            start, begin = RunStart.CONTINUED, index
-        was_sampled = sampled
-    if begin is not None:
-        items.append(Run(range(begin, len(segments)), start))
-    return items
 
 
 class _Text(NamedTuple):

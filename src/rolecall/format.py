@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rolecall.export import Exported
     from rolecall.render import Rendering, Speaker
     from rolecall.stream import Stream
+    from rolecall.tokenizers import Tokenizer
 
 FOLDER = Path(__file__).with_name("formats")
 """The folder of bundled formats; it is the registry."""
@@ -368,9 +369,8 @@ class Format:
             InputError: If ids come without a tokenizer, or are none.
         """
         from rolecall.parse import parse
-        from rolecall.tokenizers import tokenizer as load
 
-        engine = None if tokenizer is None else load(tokenizer)
+        engine = None if tokenizer is None else _loaded(tokenizer)
         given = getattr(source, "ids", source)
         return parse(self, given, engine, Cast.read(cast), options, strict)
 
@@ -404,7 +404,6 @@ class Format:
         """
         from rolecall.render import Rendering
         from rolecall.stream import Stream
-        from rolecall.tokenizers import tokenizer as load
 
         if (
             prompt is not None
@@ -428,7 +427,7 @@ class Format:
             raise InputError(f"messages: found {messages!r}; give a positive number, or None")
         return Stream(
             self,
-            None if tokenizer is None else load(tokenizer),
+            None if tokenizer is None else _loaded(tokenizer),
             rendering,
             Cast.read(cast),
             messages=messages,
@@ -564,6 +563,13 @@ class Format:
                 _check_option(name, self.options[name], value)
             values[name] = value
         return values
+
+
+def _loaded(tokenizer: object) -> Tokenizer:
+    # What stands behind a vocabulary is loaded only where there is one.
+    from rolecall.tokenizers import tokenizer as load
+
+    return load(tokenizer)
 
 
 def _check_option(name: str, option: Option, value: object) -> None:

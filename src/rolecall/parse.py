@@ -28,9 +28,9 @@ from rolecall.plan import would_join
 from rolecall.reader import Reader, Unexpected
 from rolecall.render import Rendering
 from rolecall.reply import Draft, call_as_written, call_of, calls_in, message_of, tool_of
+from rolecall.runs import RunStart
 from rolecall.symbols import FOREIGN, Chunk, Symbols, is_text, whole_numbers
 from rolecall.thread import Action, Speaker, Trail, every
-from rolecall.tokenizers.base import RunStart
 from rolecall.turn import Turn
 from rolecall.unread import Unread
 

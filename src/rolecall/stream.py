@@ -26,9 +26,9 @@ from rolecall.parse import Session, reported
 from rolecall.pattern import filled
 from rolecall.render import Rendering
 from rolecall.reply import Draft, call_of, filter_of, message_of, plain_content
+from rolecall.runs import RunStart
 from rolecall.symbols import is_text, whole_numbers
 from rolecall.thread import Action, Speaker, Thread, Trail
-from rolecall.tokenizers.base import RunStart
 from rolecall.turn import Turn, text_of
 from rolecall.unread import Unread
 

@@ -12,10 +12,13 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from operator import index
-from typing import Literal, NamedTuple, SupportsIndex, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, SupportsIndex, cast
 
 from rolecall.errors import InputError
-from rolecall.tokenizers.base import RunStart, Tokenizer
+from rolecall.runs import RunStart
+
+if TYPE_CHECKING:
+    from rolecall.tokenizers import Tokenizer
 
 FOREIGN = "\udfff"
 """Symbol of every control token that the format does not have."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rolecall.bulk.fit import STARTS, Fitted, Layout, Literals, join, lay_out
-from rolecall.encode import runs_of
+from rolecall.runs import runs_of
 from rolecall.tokenizers import Tokenizer
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rolecall.bulk.mould import Mould
-from rolecall.encode import PART_CODE, runs_of
-from rolecall.encode import Run as Plain
+from rolecall.encode import PART_CODE
+from rolecall.runs import Run as Plain
+from rolecall.runs import runs_of
 from rolecall.tokenizers import RunStart, Tokenizer
 
 if TYPE_CHECKING:

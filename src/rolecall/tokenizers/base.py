@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import importlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,21 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rolecall.errors import TokenizerError
+from rolecall.runs import RunStart
 from rolecall.tokenizers.fast import Flat, join
 
 Span = tuple[int, int]
 """First character of a token and the one after its last, in the text that was encoded."""
-
-
-class RunStart(enum.Enum):
-    """What stands before a run of plain text; some vocabularies begin a text with a space."""
-
-    DOCUMENT = "document"
-    """Nothing."""
-    SECTION = "section"
-    """A control token."""
-    CONTINUED = "continued"
-    """Plain text: the run was cut here, or the format writes the space itself."""
 
 
 @runtime_checkable
