@@ -17,7 +17,7 @@ from rolecall.tokenizers.fast import Flat
 from rolecall.tokenizers.gguf import read_tokenizer
 from rolecall.tokenizers.huggingface import HuggingFaceTokenizer
 from rolecall.tokenizers.sentencepiece import SentencePieceTokenizer
-from rolecall.tokenizers.source import loads
+from rolecall.tokenizers.source import give_back, loads
 from rolecall.tokenizers.tekken import TekkenTokenizer
 
 __all__ = [
@@ -107,6 +107,14 @@ def _find(path: Path) -> Path:
 @lru_cache(maxsize=8)
 def _from_file(path: Path, changed: int, size: int, fast: bool) -> Tokenizer:
     """Read a file; the time of change and the size are there for the cache to see."""
+    found = _read_file(path, fast=fast)
+    if fast:
+        # Who asks for the quick one has a text or two and is done.
+        give_back()
+    return found
+
+
+def _read_file(path: Path, *, fast: bool) -> Tokenizer:
     try:
         with path.open("rb") as stream:
             data = stream.read(len(MAGIC))

@@ -78,42 +78,24 @@ def join(parts: Sequence[npt.NDArray[Any] | Sequence[int]]) -> Flat:
     return Flat(np.concatenate(parts, dtype=np.int32, casting="unsafe"), offsets)
 
 
-class _Renewed:
-    """An engine that is made anew after so much text, since it keeps the words that it has seen."""
+class Fastokens:
+    """The package ``fastokens``.
 
-    REMEMBERED: int
-    """Characters after which it is made anew."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        """Make the engine.
-
-        Args:
-            make: Makes it.
-        """
-        self._make = make
-        self._engine: Any = make()
-        self._seen = 0
-
-    def _renewed(self, texts: Sequence[str]) -> Any:
-        """The engine to encode these texts with."""
-        self._seen += sum(map(len, texts))
-        if self._seen > self.REMEMBERED:
-            self._engine, self._seen = self._make(), 0
-        return self._engine
-
-
-class Fastokens(_Renewed):
-    """The package ``fastokens``."""
+    It keeps words that it has seen too, up to some 200 MB of them.
+    """
 
     name = "fastokens"
-    REMEMBERED = 250_000_000
+
+    def __init__(self, engine: Any) -> None:
+        """Take an engine that is loaded."""
+        self._encode: Any = engine.encode_batch_flat
 
     @classmethod
     def from_json(cls, source: Callable[[], str]) -> Fastokens:
         """Load the ``tokenizer.json`` that `source` writes."""
         from fastokens import Tokenizer  # pyright: ignore
 
-        return cls(lambda: Tokenizer.from_json_str(source()))  # pyright: ignore
+        return cls(Tokenizer.from_json_str(source()))  # pyright: ignore
 
     @classmethod
     def from_tiktoken(cls, write: Callable[[Path], object], pattern: str) -> Fastokens:
@@ -125,17 +107,15 @@ class Fastokens(_Renewed):
         """
         from fastokens import Tokenizer  # pyright: ignore
 
-        def make() -> Any:
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder, "vocabulary.tiktoken")
-                write(file)
-                return Tokenizer.from_tiktoken(str(file), pattern=pattern, special_tokens={})  # pyright: ignore
-
-        return cls(make)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "vocabulary.tiktoken")
+            write(file)
+            engine: Any = Tokenizer.from_tiktoken(str(file), pattern=pattern, special_tokens={})  # pyright: ignore
+        return cls(engine)
 
     def encode(self, texts: Sequence[str], *, parallel: bool) -> Flat:
         """Encode texts."""
-        encode = self._renewed(texts).encode_batch_flat
+        encode = self._encode
         if len(texts) == 1 or use_threads(texts, parallel=parallel):
             ids, offsets = encode(list(texts), False, True)
             return Flat(np.frombuffer(ids, np.int32), np.frombuffer(offsets, np.int64))
@@ -145,11 +125,22 @@ class Fastokens(_Renewed):
         return Flat(np.frombuffer(b"".join(parts), np.int32), ends)
 
 
-class Gigatoken(_Renewed):
+class Gigatoken:
     """The package ``gigatoken``."""
 
     name = "gigatoken"
     REMEMBERED = 100_000_000
+    """Characters after which the engine is made anew: it keeps every word that it has seen."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        """Make the engine.
+
+        Args:
+            make: Makes it.
+        """
+        self._make = make
+        self._engine: Any = make()
+        self._seen = 0
 
     @classmethod
     def from_json(cls, source: Callable[[], str]) -> Gigatoken:
@@ -157,6 +148,13 @@ class Gigatoken(_Renewed):
         from gigatoken import Tokenizer  # pyright: ignore
 
         return cls(lambda: Tokenizer.from_json(source()).backend)
+
+    def _renewed(self, texts: Sequence[str]) -> Any:
+        """The engine to encode these texts with."""
+        self._seen += sum(map(len, texts))
+        if self._seen > self.REMEMBERED:
+            self._engine, self._seen = self._make(), 0
+        return self._engine
 
     def encode(self, texts: Sequence[str], *, parallel: bool) -> Flat:
         """Encode texts."""
