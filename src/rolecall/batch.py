@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rolecall.bulk.assemble import Arrays, Poured, assemble, loose
+from rolecall.bulk.assemble import Arrays, Poured, assemble, end_to_end, loose
 from rolecall.bulk.filled import Filled, fill
 from rolecall.bulk.moulds import Manner, manner, moulds_of
 from rolecall.encode import Encoding, encode, said_of
@@ -64,15 +64,19 @@ class Batch:
         made = [encoding.rendering for encoding in self.encodings]
         return {**state, "made": made, "encodings": self.encodings, "tokenizer": None}
 
+    @property
+    def arrays(self) -> Arrays:
+        """The arrays alone."""
+        return Arrays(self.ids, self.message, self.part, self.sampled, self.straddles, self.offsets)
+
     def _encoding(self, number: int) -> Encoding:
-        made = self.made[number]
-        own = slice(self.offsets[number], self.offsets[number + 1])
+        made, own = self.made[number], self.arrays.between(number, number + 1)
         return Encoding.later(
-            ids=self.ids[own],
-            message=self.message[own],
-            part=self.part[own],
-            sampled=self.sampled[own],
-            straddles=self.straddles[own],
+            ids=own.ids,
+            message=own.message,
+            part=own.part,
+            sampled=own.sampled,
+            straddles=own.straddles,
             rendering=made.rendering() if isinstance(made, Filled) else made,
             tokenizer=self.tokenizer,
         )
@@ -204,10 +208,10 @@ class _Maker:
         """Encode what was poured, and put all of it end to end."""
         numbers = [number for number, item in enumerate(items) if item.poured is not None]
         poured = [item.poured for item in items if item.poured is not None]
-        arrays, odd = _NOTHING, list[int]()
+        made = [item.made for item in items]
+        arrays, odd = end_to_end(()), list[int]()
         if poured:
             arrays, odd = assemble(poured, self.tokenizer, self.control)
-        made = [item.made for item in items]
         if poured and not odd and len(poured) == len(items):
             return Batch(*arrays, made, self.tokenizer)
         items = list(items)
@@ -215,65 +219,25 @@ class _Maker:
             items[numbers[place]] = self.alone(made[numbers[place]])
         places = {number: place for place, number in enumerate(numbers)}
         parts = [
-            _part(arrays, places[number]) if item.encoding is None else _arrays(item.encoding)
+            arrays.between(places[number], places[number] + 1)
+            if item.encoding is None
+            else _arrays(item.encoding)
             for number, item in enumerate(items)
         ]
-        return self._joined(made, parts)
-
-    def end_to_end(self, batches: list[Batch]) -> Batch:
-        """Batches as one."""
-        if len(batches) == 1:
-            return batches[0]
-        parts = [
-            Arrays(b.ids, b.message, b.part, b.sampled, b.straddles, b.offsets) for b in batches
-        ]
-        joined = self._joined([item for batch in batches for item in batch.made], parts)
-        ends = np.cumsum([0, *(len(part.ids) for part in parts)])
-        offsets = [part.offsets[1:] + end for part, end in zip(parts, ends, strict=False)]
-        return replace(joined, offsets=np.concatenate([ends[:1], *offsets]))
-
-    def _joined(self, made: list[Made], parts: list[Arrays]) -> Batch:
-        def joined(field: int, dtype: Any) -> npt.NDArray[Any]:
-            return np.concatenate([np.zeros(0, dtype), *(part[field] for part in parts)])
-
-        return Batch(
-            ids=joined(0, np.int32),
-            message=joined(1, np.int32),
-            part=joined(2, np.uint8),
-            sampled=joined(3, np.bool_),
-            straddles=joined(4, np.bool_),
-            offsets=np.cumsum([0, *(len(part.ids) for part in parts)], dtype=np.int64),
-            made=made,
-            tokenizer=self.tokenizer,
-        )
-
-
-_NOTHING = Arrays(
-    np.zeros(0, np.int32),
-    np.zeros(0, np.int32),
-    np.zeros(0, np.uint8),
-    np.zeros(0, np.bool_),
-    np.zeros(0, np.bool_),
-    np.zeros(1, np.int64),
-)
+        return Batch(*end_to_end(parts), made, self.tokenizer)
 
 
 def _arrays(encoding: Encoding) -> Arrays:
     e = encoding
-    return Arrays(e.ids, e.message, e.part, e.sampled, e.straddles, np.zeros(0, np.int64))
+    return Arrays(e.ids, e.message, e.part, e.sampled, e.straddles, np.array([0, len(e)], np.int64))
 
 
-def _part(arrays: Arrays, number: int) -> Arrays:
-    """The arrays of one conversation."""
-    own = slice(arrays.offsets[number], arrays.offsets[number + 1])
-    return Arrays(
-        arrays.ids[own],
-        arrays.message[own],
-        arrays.part[own],
-        arrays.sampled[own],
-        arrays.straddles[own],
-        arrays.offsets[:0],
-    )
+def _joined(batches: list[Batch]) -> Batch:
+    """Batches as one."""
+    if len(batches) == 1:
+        return batches[0]
+    made = [item for batch in batches for item in batch.made]
+    return Batch(*end_to_end([b.arrays for b in batches]), made, batches[0].tokenizer)
 
 
 def encode_batch(
@@ -322,12 +286,12 @@ def _batches(maker: _Maker, conversations: Iterable[object], batch_tokens: int) 
             waiting.append(full)
             total += len(full.ids)
             if total >= batch_tokens:
-                yield maker.end_to_end(waiting)
+                yield _joined(waiting)
                 waiting, total = [], 0
     if items:
         waiting.append(maker.batch(items))
     if waiting:
-        yield maker.end_to_end(waiting)
+        yield _joined(waiting)
 
 
 def _cut(batch: Batch, tokens: int) -> tuple[Batch, Batch | None]:
@@ -339,15 +303,4 @@ def _cut(batch: Batch, tokens: int) -> tuple[Batch, Batch | None]:
 
 
 def _between(batch: Batch, begin: int, end: int) -> Batch:
-    offsets = batch.offsets[begin : end + 1]
-    own = slice(offsets[0], offsets[-1])
-    return Batch(
-        batch.ids[own],
-        batch.message[own],
-        batch.part[own],
-        batch.sampled[own],
-        batch.straddles[own],
-        offsets - offsets[0],
-        batch.made[begin:end],
-        batch.tokenizer,
-    )
+    return Batch(*batch.arrays.between(begin, end), batch.made[begin:end], batch.tokenizer)

@@ -150,10 +150,10 @@ class Choice:
 
 
 def of_model(said: Said) -> Bools:
-    """Which messages are a model's."""
+    """bool[messages]: which messages are a model's."""
     return np.array([author == "model" for author in said.authors], np.bool_)
 
 
 def factors(said: Said) -> npt.NDArray[np.float32]:
-    """The loss weight of each message; None is 1."""
+    """float32[messages]: the loss weight of each message; None is 1."""
     return np.array([1.0 if weight is None else weight for weight in said.weights], np.float32)

@@ -33,6 +33,36 @@ class Arrays(NamedTuple):
     straddles: npt.NDArray[np.bool_]
     offsets: Ints
 
+    def between(self, begin: int, end: int) -> Arrays:
+        """Those of the conversations from `begin` to `end`, the latter left out."""
+        offsets = self.offsets[begin : end + 1]
+        own = slice(offsets[0], offsets[-1])
+        return Arrays(
+            self.ids[own],
+            self.message[own],
+            self.part[own],
+            self.sampled[own],
+            self.straddles[own],
+            offsets - offsets[0],
+        )
+
+
+def end_to_end(parts: Sequence[Arrays]) -> Arrays:
+    """Arrays as one."""
+
+    def joined(field: int, dtype: Any) -> npt.NDArray[Any]:
+        return np.concatenate([np.zeros(0, dtype), *(part[field] for part in parts)])
+
+    counts = [_steps(part.offsets[1:]) for part in parts]
+    return Arrays(
+        ids=joined(0, np.int32),
+        message=joined(1, np.int32),
+        part=joined(2, np.uint8),
+        sampled=joined(3, np.bool_),
+        straddles=joined(4, np.bool_),
+        offsets=_from_zero(np.concatenate([np.zeros(0, np.int64), *counts]).cumsum()),
+    )
+
 
 class Poured(NamedTuple):
     """One conversation, ready to be encoded."""
